@@ -1,0 +1,89 @@
+"""The official annotations: `RELEASE` in `mpii_human_pose_v1_u12_1.mat`.
+
+  annolist(i).image.name
+             .annorect(p).scale, objpos.x, .y, x1, y1, x2, y2 (the head box)
+                         .annopoints.point(k).x, .y, .id, .is_visible
+  img_train(i)  1 where the joints are published
+
+Any of a person's fields may be absent or empty.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+NUM_JOINTS = 16  # ids 0 to 15, in the order of `mpii.SKELETON`
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+  """Reads the people that have a position and a scale, a row each.
+
+  Returns:
+    Columns image str[P], center f[P, 2] and scale f[P] as published, joints
+    f[P, K, 3] of x, y, visible, all zero where not labeled, head_size f[P],
+    image_index and person_index i[P] from 0, and test bool[P].
+
+  Raises:
+    ValueError: there is no RELEASE, or no such person in it.
+  """
+  contents = scipy.io.loadmat(
+    path, simplify_cells=True, variable_names=['RELEASE']
+  )
+  if 'RELEASE' not in contents:
+    raise ValueError('it has no struct RELEASE')
+  rows = list(_people(contents['RELEASE']))
+  if not rows:
+    raise ValueError('it has no people')
+  return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _people(release: dict) -> Iterator[dict]:
+  images = _structs(release['annolist'])
+  trains = np.atleast_1d(release['img_train'])
+  for image_index, (image, train) in enumerate(
+    zip(images, trains, strict=True)
+  ):
+    for person_index, person in enumerate(_structs(image['annorect'])):
+      position = _structs(person.get('objpos'))
+      if not position or not np.size(person.get('scale', ())):
+        continue
+      yield {
+        'image': image['image']['name'],
+        'center': (float(position[0]['x']), float(position[0]['y'])),
+        'scale': float(person['scale']),
+        'joints': _joints(person) if train else np.zeros((NUM_JOINTS, 3)),
+        'head_size': _head_size(person),
+        'image_index': image_index,
+        'person_index': person_index,
+        'test': not train,
+      }
+
+
+def _structs(value) -> list[dict]:
+  """A struct array as scipy gives it: a dict if one, no list if none."""
+  if isinstance(value, dict):
+    return [value]
+  return value if isinstance(value, list) else []
+
+
+def _joints(person: dict) -> np.ndarray:  # f64[K, 3]: x, y, visible
+  joints = np.zeros((NUM_JOINTS, 3))
+  for points in _structs(person.get('annopoints')):
+    for point in _structs(points.get('point')):
+      visible = point.get('is_visible', '')
+      # A number or a character; absent or empty means visible, as in
+      # pose-hg-train's mpii.py.
+      occluded = np.size(visible) and visible != '' and not float(visible)
+      joints[int(point['id'])] = point['x'], point['y'], not occluded
+  return joints
+
+
+def _head_size(person: dict) -> float:
+  """0.6 x the head box's diagonal; test people have no box, but a scale."""
+  corners = [person.get(name, ()) for name in ('x1', 'y1', 'x2', 'y2')]
+  if not all(np.size(corner) for corner in corners):
+    return 25.0 * float(person['scale'])
+  x1, y1, x2, y2 = map(float, corners)
+  return 0.6 * np.hypot(x2 - x1, y2 - y1)
