@@ -51,7 +51,7 @@ SKELETON = Skeleton(
     'l_shoulder',
     'l_elbow',
     'l_wrist',
-  ),
+  ),  # fmt: skip
   flip=(5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10),
   groups={
     # The head top alone, as pytorch-pose, HRNet and mmpose report it; the
@@ -79,7 +79,7 @@ SKELETON = Skeleton(
     (8, 13),
     (13, 14),
     (14, 15),
-  ),
+  ),  # fmt: skip
 )
 NUM_JOINTS = len(SKELETON.joints)
 
@@ -92,7 +92,6 @@ FORMS = (
 _UNREADABLE = (
   AttributeError,
   EOFError,
-  IndexError,
   LookupError,
   NotImplementedError,
   OSError,
@@ -107,10 +106,11 @@ _UNREADABLE = (
 def load(path: str | Path) -> dict[str, People]:
   """Reads annotations into the splits they hold: 'train', 'valid', 'test'.
 
-  'train' has the people with a position, a scale and at least one joint, in
-  images without validation people; 'valid' those of the shipped list; 'test'
-  those of the images without published joints, none labeled. Each is in the
-  order of (image_index, person_index), for 'valid' the standard order.
+  'valid' has the people of the shipped list, or those whom the json marks;
+  'train' those with a position, a scale and at least one joint, in images
+  without validation people; 'test' those in images without published joints,
+  none labeled. Each is in the order of (image_index, person_index), which for
+  'valid' is the standard order.
 
   Args:
     path: a file of any of `FORMS`, or the folder of train.h5 and valid.h5.
@@ -120,14 +120,14 @@ def load(path: str | Path) -> dict[str, People]:
   """
   path = Path(path)
   if not path.is_dir():
-    return _splits(path, *_read(path))
+    return _read(path)
   files = [path / f'{split}.h5' for split in ('train', 'valid', 'test')]
   files = [file for file in files if file.is_file()]
   if not files:
     raise UserError(f'{path} has no train.h5 and no valid.h5. Give {FORMS}.')
   splits = {}
   for file in files:
-    splits |= _splits(file, *_read(file))
+    splits |= _read(file)
   return splits
 
 
@@ -146,16 +146,18 @@ def load_evaluation(path: str | Path) -> People:
     people = _read_ground_truth(path)
     if people is not None:
       return people
-  splits = load(path)
-  found = len(splits['valid']) if 'valid' in splits else 0
-  expected = len(validation_list()[0])
-  if found != expected:
+  people = load(path).get('valid')
+  listed, found = set(zip(*validation_list(), strict=True)), set()
+  if people is not None:
+    columns = (people.image, people.image_index, people.person_index)
+    found = set(zip(*columns, strict=True))
+  if people is None or found != listed:
     raise UserError(
-      f'{path} has {found:,} of the {expected:,} validation people. Give '
-      'one that has them all: valid.h5, gt_valid.mat, '
+      f'{path} has {len(found & listed):,} of the {len(listed):,} validation '
+      'people of MPII. Give one that has them all: valid.h5, gt_valid.mat, '
       'mpii_annotations.json or mpii_human_pose_v1_u12_1.mat.'
     )
-  return splits['valid']
+  return people
 
 
 @functools.cache
@@ -170,43 +172,7 @@ def validation_list() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   return image, image_index.astype(np.int32), person_index.astype(np.int32)
 
 
-def _splits(
-  path: Path,
-  people: People,
-  test: np.ndarray,  # bool[P], of the images without published joints
-) -> dict[str, People]:
-  """Sorts people and parts them by the shipped list; no empty splits."""
-  order = np.lexsort((people.person_index, people.image_index))
-  people, test = people[order], test[order]
-  image, image_index, person_index = validation_list()
-
-  row = np.searchsorted(image_index, people.image_index)
-  row = np.minimum(row, len(image_index) - 1)
-  held_out = image_index[row] == people.image_index
-  if (other := held_out & (image[row] != people.image)).any():
-    first = np.flatnonzero(other)[0]
-    raise UserError(
-      f'{path} has {people.image[first]} where MPII has '
-      f'{image[row[first]]}, at image {people.image_index[first]:,}: these '
-      f'are not the annotations of mpii_human_pose_v1_u12_1. Give {FORMS}.'
-    )
-  listed = set(zip(image_index.tolist(), person_index.tolist(), strict=True))
-  pairs = zip(
-    people.image_index.tolist(), people.person_index.tolist(), strict=True
-  )
-  valid = np.fromiter((pair in listed for pair in pairs), bool, len(people))
-
-  labeled = people.labeled.any(axis=-1)
-  splits = {
-    'train': people[~test & ~held_out & labeled],
-    'valid': people[valid],
-    'test': people[test],
-  }
-  return {split: part for split, part in splits.items() if len(part)}
-
-
-def _read(path: Path) -> tuple[People, np.ndarray]:
-  """Reads a file's people, and which of them are test people, bool[P]."""
+def _read(path: Path) -> dict[str, People]:
   if not path.is_file():
     raise UserError(f'{path} does not exist. Give {FORMS}.')
   readers = {'mat': _read_mat, 'json': _read_json, 'h5': _read_h5}
@@ -214,15 +180,31 @@ def _read(path: Path) -> tuple[People, np.ndarray]:
   if suffix not in readers:
     raise UserError(f'{path} is not a .mat, .json or .h5. Give {FORMS}.')
   try:
-    people, test = readers[suffix](path)
-    _check(people)
+    return readers[suffix](path)
   except _UNREADABLE as error:
     raise _unreadable(path, error) from error
-  return people, test
 
 
-def _check(people: People) -> None:
-  """Raises ValueError where no square or no joints can be made of it."""
+def _unreadable(path: Path, error: Exception) -> UserError:
+  reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+  return UserError(
+    f'{path} is damaged or no file of MPII annotations ({reason[:200]}). '
+    f'Give {FORMS}.'
+  )
+
+
+def _split(
+  people: People,
+  *,
+  valid: np.ndarray,  # bool[P]
+  held_out: np.ndarray,  # bool[P], in an image with validation people
+  test: np.ndarray,  # bool[P], in an image without published joints
+) -> dict[str, People]:
+  """Parts the people, each part sorted; no empty parts.
+
+  Raises:
+    ValueError: no square or no joints can be made of someone.
+  """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
   for name in ('center', 'side', 'joints', 'head_size'):
@@ -234,13 +216,39 @@ def _check(people: People) -> None:
   if (bad := people.side <= 0).any():
     raise ValueError(f'scale of person {np.flatnonzero(bad)[0]} is not above 0')
 
+  train = ~test & ~held_out & people.labeled.any(axis=-1)
+  splits = {}
+  for split, rows in (('train', train), ('valid', valid), ('test', test)):
+    if rows.any():
+      part = people[rows]
+      splits[split] = part[np.lexsort((part.person_index, part.image_index))]
+  return splits
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-  reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-  return UserError(
-    f'{path} is damaged or no file of MPII annotations ({reason[:200]}). '
-    f'Give {FORMS}.'
+
+def _listed(
+  people: People,
+) -> dict[str, np.ndarray]:  # bool[P], `valid` and `held_out` of `_split`
+  """Who is on the shipped list, and who is in an image of it.
+
+  Raises:
+    ValueError: an image of the list has another name.
+  """
+  image, image_index, person_index = validation_list()
+  row = np.searchsorted(image_index, people.image_index)
+  row = np.minimum(row, len(image_index) - 1)
+  held_out = image_index[row] == people.image_index
+  if (other := held_out & (image[row] != people.image)).any():
+    first = np.flatnonzero(other)[0]
+    raise ValueError(
+      f'image {people.image_index[first]:,} is {people.image[first]}, in '
+      f'mpii_human_pose_v1_u12_1 it is {image[row[first]]}'
+    )
+  listed = set(zip(image_index.tolist(), person_index.tolist(), strict=True))
+  pairs = zip(
+    people.image_index.tolist(), people.person_index.tolist(), strict=True
   )
+  valid = np.fromiter((pair in listed for pair in pairs), bool, len(people))
+  return {'valid': valid, 'held_out': held_out}
 
 
 def _from_raw(
@@ -276,7 +284,7 @@ def _from_raw(
   )
 
 
-def _read_json(path: Path) -> tuple[People, np.ndarray]:
+def _read_json(path: Path) -> dict[str, People]:
   text = path.read_bytes()
   rows = json.loads(gzip.decompress(text) if path.suffix == '.gz' else text)
   if not rows:
@@ -289,10 +297,18 @@ def _read_json(path: Path) -> tuple[People, np.ndarray]:
     image_index=np.array([row['annolist_index'] for row in rows]) - 1,
     person_index=np.array([row['people_index'] for row in rows]) - 1,
   )
-  return people, np.zeros(len(people), bool)
+  # Its own mark: for MPII the shipped list, which a test proves, and so the
+  # form serves other people too.
+  valid = np.array([row['isValidation'] for row in rows]) != 0
+  return _split(
+    people,
+    valid=valid,
+    held_out=np.isin(people.image_index, people.image_index[valid]),
+    test=np.zeros(len(people), bool),
+  )
 
 
-def _read_h5(path: Path) -> tuple[People, np.ndarray]:
+def _read_h5(path: Path) -> dict[str, People]:
   with h5py.File(path) as file:
     image = np.char.decode(file['imgname'][:].astype(bytes))
     index, person = file['index'][:], file['person'][:]
@@ -325,13 +341,14 @@ def _read_h5(path: Path) -> tuple[People, np.ndarray]:
     image_index=index.astype(np.int32),
     person_index=person.astype(np.int32),
   )
-  return people, test
+  return _split(people, test=test, **_listed(people))
 
 
-def _read_mat(path: Path) -> tuple[People, np.ndarray]:
+def _read_mat(path: Path) -> dict[str, People]:
   columns = mpii_mat.read(path)
   test = columns.pop('test')
-  return _from_raw(**columns), test
+  people = _from_raw(**columns)
+  return _split(people, test=test, **_listed(people))
 
 
 def _read_ground_truth(path: Path) -> People | None:

@@ -19,13 +19,6 @@ def valid(mpii_data):
 
 
 @pytest.fixture(scope='module')
-def rows(mpii_data):
-  """The json as it is: a list of people."""
-  path = mpii_data / 'annot' / 'mpii_annotations.json.gz'
-  return json.loads(gzip.decompress(path.read_bytes()))
-
-
-@pytest.fixture(scope='module')
 def splits(mpii_data):
   return mpii.load(mpii_data / 'annot' / 'mpii_annotations.json.gz')
 
@@ -131,9 +124,10 @@ def test_json_parts_into_newells_splits(splits):
   assert not train & valid
 
 
-def test_the_shipped_list_is_the_json_s_own_mark(rows, splits):
-  marked = [row['img_paths'] for row in rows if row['isValidation']]
-  assert sorted(marked) == sorted(splits['valid'].image)
+def test_the_json_s_own_mark_is_the_shipped_list(splits):
+  people = splits['valid']
+  found = (people.image, people.image_index, people.person_index)
+  np.testing.assert_array_equal(found, mpii.validation_list())
 
 
 def test_json_equals_valid_h5_up_to_rounding(splits, valid):
@@ -222,6 +216,7 @@ def person():
     'joint_self': [[10.0, 20.0, 1.0]] * 16,
     'annolist_index': 1.0,
     'people_index': 1.0,
+    'isValidation': 0.0,
   }
 
 
@@ -291,8 +286,6 @@ def test_truncated_files_are_refused(person, train, tmp_path):
     ({'joint_self': [[1.0, 2.0, 1.0]] * 17}, '17'),
     ({'scale_provided': float('nan')}, 'center of person 0'),
     ({'scale_provided': 0.0}, 'scale of person 0'),
-    # Image 7 of MPII, from 1, is 005808361.jpg and has a validation person.
-    ({'annolist_index': 7.0}, '1.jpg where MPII has 005808361.jpg'),
   ],
 )
 def test_people_that_cannot_be_mpii_s_are_refused(
@@ -312,6 +305,22 @@ def test_files_of_other_forms_are_refused(person, train, tmp_path):
   assert 'no struct RELEASE' in refusal(tmp_path / 'a.mat')
   save_h5(tmp_path / 'annot.h5', train, scale=train.side / 200 / 1.25)
   assert 'not adjusted' in refusal(tmp_path / 'annot.h5')
+  # Row 6 of `annolist` is a validation image, and not this one.
+  save_h5(tmp_path / 'other.h5', train, index=np.full(20, 6.0))
+  assert 'image 6 is 1.jpg' in refusal(tmp_path / 'other.h5')
+
+
+def test_the_json_form_serves_people_of_other_images(person, tmp_path):
+  """Image 7, from 1, has a validation person in MPII; here its mark says."""
+  rows = [
+    person | {'annolist_index': image, 'people_index': number,
+              'isValidation': mark}
+    for image, number, mark in ((7, 1, 0), (9, 2, 1), (9, 1, 1), (9, 3, 0))
+  ]  # fmt: skip
+  (tmp_path / 'a.json').write_text(json.dumps(rows))
+  loaded = mpii.load(tmp_path / 'a.json')
+  assert list(loaded['train'].image_index) == [6]
+  assert list(loaded['valid'].person_index) == [0, 1]
 
 
 def test_evaluation_needs_every_validation_person(person, tmp_path):
