@@ -35,23 +35,10 @@ from hg_jax.dataset import People, Skeleton
 
 SKELETON = Skeleton(
   joints=(
-    'r_ankle',
-    'r_knee',
-    'r_hip',
-    'l_hip',
-    'l_knee',
-    'l_ankle',
-    'pelvis',
-    'thorax',
-    'neck',
-    'head_top',
-    'r_wrist',
-    'r_elbow',
-    'r_shoulder',
-    'l_shoulder',
-    'l_elbow',
-    'l_wrist',
-  ),  # fmt: skip
+    'r_ankle', 'r_knee', 'r_hip', 'l_hip', 'l_knee', 'l_ankle', 'pelvis',
+    'thorax', 'neck', 'head_top', 'r_wrist', 'r_elbow', 'r_shoulder',
+    'l_shoulder', 'l_elbow', 'l_wrist',
+  ),
   flip=(5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10),
   groups={
     # The head top alone, as pytorch-pose, HRNet and mmpose report it; the
@@ -65,22 +52,10 @@ SKELETON = Skeleton(
     'Ankle': (0, 5),
   },
   limbs=(
-    (0, 1),
-    (1, 2),
-    (2, 6),
-    (3, 6),
-    (3, 4),
-    (4, 5),
-    (6, 8),
-    (8, 9),
-    (8, 12),
-    (10, 11),
-    (11, 12),
-    (8, 13),
-    (13, 14),
-    (14, 15),
-  ),  # fmt: skip
-)
+    (0, 1), (1, 2), (2, 6), (3, 6), (3, 4), (4, 5), (6, 8), (8, 9),
+    (8, 12), (10, 11), (11, 12), (8, 13), (13, 14), (14, 15),
+  ),
+)  # fmt: skip
 NUM_JOINTS = len(SKELETON.joints)
 
 FORMS = (
