@@ -15,12 +15,14 @@ import numpy as np
 
 
 def apply(points, map_):
-  """Maps points [..., K, 2] by maps [..., 3, 3]; NumPy, JAX or TensorFlow."""
-  return points @ map_[..., :2, :2] + map_[..., 2:, :2]
+  """Maps points [..., K, 2] by maps [..., 3, 3]; NumPy or JAX."""
+  # Not a matrix product: on a GPU that may keep ten bits of a coordinate.
+  x, y = points[..., :1], points[..., 1:]
+  return x * map_[..., :1, :2] + y * map_[..., 1:2, :2] + map_[..., 2:, :2]
 
 
 def translate(
-    offset: np.ndarray,  # f[..., 2] px
+  offset: np.ndarray,  # f[..., 2] px
 ) -> np.ndarray:  # f[..., 3, 3]
   """Moves points by `offset`."""
   offset = np.asarray(offset, np.float64)
@@ -30,7 +32,7 @@ def translate(
 
 
 def scale(
-    factor: np.ndarray,  # f[...]
+  factor: np.ndarray,  # f[...]
 ) -> np.ndarray:  # f[..., 3, 3]
   """Multiplies coordinates by `factor`, about the origin."""
   factor = np.asarray(factor, np.float64)
@@ -41,7 +43,7 @@ def scale(
 
 
 def rotate(
-    degrees: np.ndarray,  # f[...]
+  degrees: np.ndarray,  # f[...]
 ) -> np.ndarray:  # f[..., 3, 3]
   """Turns the picture counter-clockwise about the origin.
 
@@ -58,7 +60,7 @@ def rotate(
 
 
 def mirror(
-    flip: np.ndarray,  # bool[...]
+  flip: np.ndarray,  # bool[...]
 ) -> np.ndarray:  # f[..., 3, 3]
   """Exchanges left and right about the y axis, x -> -x, where `flip`."""
   map_ = scale(np.ones(np.shape(flip)))
@@ -67,12 +69,12 @@ def mirror(
 
 
 def image_to_crop(
-    center: np.ndarray,  # f[..., 2] px of the image
-    side: np.ndarray,  # f[...] px of the image
-    size: int,  # px of the crop
-    *,
-    rotation: np.ndarray | float = 0.0,  # degrees, counter-clockwise
-    flip: np.ndarray | bool = False,
+  center: np.ndarray,  # f[..., 2] px of the image
+  side: np.ndarray,  # f[...] px of the image
+  size: int,  # px of the crop
+  *,
+  rotation: np.ndarray | float = 0.0,  # degrees, counter-clockwise
+  flip: np.ndarray | bool = False,
 ) -> np.ndarray:  # f64[..., 3, 3]
   """Maps the square of `side` px about `center` to a crop of `size` px.
 
@@ -81,11 +83,11 @@ def image_to_crop(
   """
   side = np.asarray(side, np.float64)
   return (
-      translate(-np.asarray(center, np.float64))
-      @ scale(size / side)
-      @ rotate(np.broadcast_to(rotation, side.shape))
-      @ mirror(np.broadcast_to(flip, side.shape))
-      @ translate(np.full((*side.shape, 2), size / 2))
+    translate(-np.asarray(center, np.float64))
+    @ scale(size / side)
+    @ rotate(np.broadcast_to(rotation, side.shape))
+    @ mirror(np.broadcast_to(flip, side.shape))
+    @ translate(np.full((*side.shape, 2), size / 2))
   )
 
 

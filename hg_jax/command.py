@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 class UserError(Exception):
@@ -29,6 +29,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
   """Runs `main` with the positional arguments; returns its exit status."""
 
   def guarded(argv: list[str]) -> int | None:
+    # The libraries report every file they open; our own lines are printed.
+    logging.set_verbosity(logging.ERROR)
     try:
       return main(argv[1:])
     except UserError as error:

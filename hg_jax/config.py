@@ -94,19 +94,30 @@ def _from_dict(cls, values: dict, name: str):
   fields = {field.name: field for field in dataclasses.fields(cls)}
   if different := sorted(fields.keys() ^ values.keys()):
     raise UserError(
-        f'{name} was saved by another version of hg_jax: it differs in '
-        f'{", ".join(different)}.'
+      f'{name} was saved by another version of hg_jax: it differs in '
+      f'{", ".join(different)}.'
     )
   return cls(
-      **{
-          key: _from_dict(fields[key].type, value, f'{name}.{key}')
-          if dataclasses.is_dataclass(fields[key].type)
-          else tuple(value)
-          if isinstance(value, list)
-          else value
-          for key, value in values.items()
-      }
+    **{
+      key: _from_dict(fields[key].type, value, f'{name}.{key}')
+      if dataclasses.is_dataclass(fields[key].type)
+      else tuple(value)
+      if isinstance(value, list)
+      else value
+      for key, value in values.items()
+    }
   )
+
+
+def flat(config: Config) -> dict[str, object]:
+  """Every setting under its dotted name, such as 'model.stacks'."""
+  values = {}
+  for name, value in dataclasses.asdict(config).items():
+    if isinstance(value, dict):
+      values |= {f'{name}.{key}': v for key, v in value.items()}
+    else:
+      values[name] = value
+  return values
 
 
 def check(config: Config) -> None:
@@ -116,36 +127,36 @@ def check(config: Config) -> None:
     UserError: names the field, its value and what is allowed.
   """
   positive = {
-      'model.stacks': config.model.stacks,
-      'data.sigma': config.data.sigma,
-      'evaluate.batch_size': config.evaluate.batch_size,
-      'batch_size': config.batch_size,
-      'steps': config.steps,
-      'log_every': config.log_every,
-      'checkpoint_every': config.checkpoint_every,
-      'evaluate_every': config.evaluate_every,
+    'model.stacks': config.model.stacks,
+    'data.sigma': config.data.sigma,
+    'evaluate.batch_size': config.evaluate.batch_size,
+    'batch_size': config.batch_size,
+    'steps': config.steps,
+    'log_every': config.log_every,
+    'checkpoint_every': config.checkpoint_every,
+    'evaluate_every': config.evaluate_every,
   }
   for name, value in positive.items():
     if value <= 0:
       raise UserError(f'config.{name} is {value}; it must be above 0.')
   choices = {
-      'model.dtype': (config.model.dtype, ('float32', 'bfloat16')),
-      'optimizer.name': (config.optimizer.name, ('adam', 'rmsprop', 'sgd')),
-      'loss': (config.loss, ('mean', 'sum')),
+    'model.dtype': (config.model.dtype, ('float32', 'bfloat16')),
+    'optimizer.name': (config.optimizer.name, ('adam', 'rmsprop', 'sgd')),
+    'loss': (config.loss, ('mean', 'sum')),
   }
   for name, (value, allowed) in choices.items():
     if value not in allowed:
       raise UserError(
-          f'config.{name} is {value!r}; choose {" or ".join(allowed)}.'
+        f'config.{name} is {value!r}; choose {" or ".join(allowed)}.'
       )
   # Two halvings to the heatmap and four more to the hourglass's bottom.
   if config.data.image_size < 64 or config.data.image_size % 64:
     raise UserError(
-        f'config.data.image_size is {config.data.image_size}; it must be a '
-        'multiple of 64.'
+      f'config.data.image_size is {config.data.image_size}; it must be a '
+      'multiple of 64.'
     )
   if config.model.features < 4 or config.model.features % 4:
     raise UserError(
-        f'config.model.features is {config.model.features}; it must be a '
-        'multiple of 4.'
+      f'config.model.features is {config.model.features}; it must be a '
+      'multiple of 4.'
     )

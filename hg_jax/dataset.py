@@ -27,7 +27,7 @@ class Skeleton:
   def side(self, joint: int) -> str:
     """'right' or 'left' of the person, or 'center'; from the joint's name."""
     return {'r': 'right', 'l': 'left'}.get(
-        self.joints[joint].split('_')[0], 'center'
+      self.joints[joint].split('_')[0], 'center'
     )
 
 
@@ -63,7 +63,7 @@ class People:
       rows = len(getattr(self, field.name))
       if rows != len(self.image):
         raise ValueError(
-            f'{field.name} has {rows} rows, image has {len(self.image)}.'
+          f'{field.name} has {rows} rows, image has {len(self.image)}.'
         )
 
   def __len__(self) -> int:
@@ -72,8 +72,8 @@ class People:
   def __getitem__(self, rows) -> 'People':
     """The people of a slice, a boolean mask or an array of indices."""
     return People(
-        **{
-            field.name: getattr(self, field.name)[rows]
-            for field in dataclasses.fields(self)
-        }
+      **{
+        field.name: getattr(self, field.name)[rows]
+        for field in dataclasses.fields(self)
+      }
     )

@@ -182,10 +182,11 @@ def load(path: str | Path, people: People) -> Scored:
     )
   if (bad := ~np.isfinite(predictions).all(axis=-1)).any():
     row, joint = np.argwhere(bad)[0]
+    x, y = predictions[row, joint]
     raise UserError(
       f'{path} has {mpii.SKELETON.joints[joint]} of person {rows[row]} '
-      f'({people.image[rows[row]]}) at {predictions[row, joint]}; every joint '
-      'of every person needs a position.'
+      f'({people.image[rows[row]]}) at ({x:g}, {y:g}); every joint of every '
+      'person needs a position.'
     )
   return Scored(
     file=str(path), rows=rows, predictions=predictions, people=people[rows]

@@ -1,0 +1,222 @@
+"""Exchanges weights with pytorch_stacked_hourglass (PORT).
+
+  python -m hg_jax.convert checkpoint.pt --output=DIR
+
+writes a run that can be evaluated. Weights go both ways to the bit, apart
+from what the network never uses: PORT's identity residuals own a convolution
+for a skip that they do not take, and its BatchNorms count batches
+(SPEC 1.1, 1.2). From PORT these are dropped; to PORT they are zeros.
+"""
+
+import pickle
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from hg_jax import checkpoint, config, mpii
+from hg_jax.command import UserError, run
+from hg_jax.hourglass import STRIDE, StackedHourglass
+
+# Our names of modules, as regular expressions, and PORT's; all that match are
+# applied in turn.
+_MODULES = (
+  (r'^stem\.conv$', 'pre.0.conv'),
+  (r'^stem\.norm$', 'pre.0.bn'),
+  (r'^stem\.residual1', 'pre.1'),
+  (r'^stem\.residual2', 'pre.3'),
+  (r'^stem\.residual3', 'pre.4'),
+  (r'^stack(\d+)\.hourglass', r'hgs.\1.0'),
+  (r'^stack(\d+)\.residual', r'features.\1.0'),
+  (r'^stack(\d+)\.conv$', r'features.\1.1.conv'),
+  (r'^stack(\d+)\.norm$', r'features.\1.1.bn'),
+  (r'^stack(\d+)\.heatmaps$', r'outs.\1.conv'),
+  (r'^stack(\d+)\.remap_features$', r'merge_features.\1.conv.conv'),
+  (r'^stack(\d+)\.remap_heatmaps$', r'merge_preds.\1.conv.conv'),
+  (r'\.norm(\d)$', r'.bn\1'),
+  (r'\.conv(\d)$', r'.conv\1.conv'),
+  (r'\.skip$', '.skip_layer.conv'),
+)
+_LEAVES = {
+  'kernel': 'weight',
+  'scale': 'weight',
+  'bias': 'bias',
+  'mean': 'running_mean',
+  'var': 'running_var',
+}
+# What PORT has and never uses; a skip that is used is found before.
+_UNUSED = re.compile(r'\.(skip_layer\.conv\.\w+|bn\d?\.num_batches_tracked)$')
+
+_OTHER = 'this is not a network of pytorch_stacked_hourglass:'
+# The shapes of these tell the number of features and of joints.
+_LAST_OF_STEM = 'pre.4.conv3.conv.weight'
+_HEAD = 'outs.0.conv.weight'
+
+
+def from_torch(
+  state_dict: dict[str, np.ndarray],
+) -> dict[str, Any]:  # {'params', 'batch_stats'}
+  """Returns the variables of a network from PORT's state_dict.
+
+  Numbers of stacks, features and joints are the state_dict's own; its names
+  may share a prefix, such as DataParallel's 'model.module.'.
+
+  Raises:
+    UserError: it is of another network; says what is missing or unexpected.
+  """
+  weights = _without_prefix(state_dict)
+  if any(np.ndim(weights.get(name)) != 4 for name in (_LAST_OF_STEM, _HEAD)):
+    raise UserError(f'{_OTHER} missing {_LAST_OF_STEM} or {_HEAD}')
+  expected = _expected(weights)
+  missing = expected.keys() - weights.keys()
+  unexpected = {
+    name for name in weights.keys() - expected if not _UNUSED.search(name)
+  }
+  if missing or unexpected:
+    raise UserError(
+      f'{_OTHER} missing {_few(missing)}; unexpected {_few(unexpected)}'
+    )
+  variables = {}
+  for name, (path, shape) in expected.items():
+    value = np.asarray(weights[name])
+    if value.ndim == 4:
+      value = value.transpose(2, 3, 1, 0)  # OIHW to HWIO
+    if value.shape != shape:
+      raise UserError(f'{_OTHER} {name} is {np.shape(weights[name])}')
+    variables[path] = value
+  return unflatten_dict(variables)
+
+
+def _without_prefix(state_dict):
+  for name in state_dict:
+    if name == _HEAD or name.endswith(f'.{_HEAD}'):
+      prefix = name.removesuffix(_HEAD)
+      return {key.removeprefix(prefix): state_dict[key] for key in state_dict}
+  raise UserError(f'{_OTHER} missing {_HEAD}; unexpected {_few(state_dict)}')
+
+
+def _expected(weights):
+  """PORT's names of all that the network uses, with our path and shape."""
+  model = StackedHourglass(
+    stacks=sum(bool(re.match(r'outs\.\d+\.conv\.weight$', n)) for n in weights),
+    joints=len(weights[_HEAD]),
+    features=len(weights[_LAST_OF_STEM]),
+  )
+  image = jax.ShapeDtypeStruct((1, STRIDE, STRIDE, 3), np.float32)
+  init = partial(model.init, train=False)
+  variables = jax.eval_shape(init, jax.random.key(0), image)
+  return {
+    _torch_name(path): (path, leaf.shape)
+    for path, leaf in flatten_dict(variables).items()
+  }
+
+
+def _few(names):
+  first, *others = sorted(names) or ['nothing']
+  return f'{first} and {len(others)} more' if others else first
+
+
+def to_torch(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+  """Returns PORT's state_dict, without a prefix, of a network's variables.
+
+  It is complete, so PORT's network loads it strictly; what it never uses is
+  zero.
+  """
+  state_dict = {}
+  for path, value in flatten_dict(variables).items():
+    value = np.asarray(value)
+    if value.ndim == 4:  # HWIO to OIHW
+      value = value.transpose(3, 2, 0, 1)
+    state_dict[_torch_name(path)] = value
+  for name, value in list(state_dict.items()):
+    module, _, leaf = name.rpartition('.')
+    if leaf == 'running_mean':
+      state_dict[f'{module}.num_batches_tracked'] = np.zeros((), np.int64)
+    if name.endswith('.conv3.conv.weight'):  # the last one of a residual
+      skip = module.removesuffix('conv3.conv') + 'skip_layer.conv'
+      size, dtype = len(value), value.dtype
+      state_dict.setdefault(
+        f'{skip}.weight', np.zeros((size, size, 1, 1), dtype)
+      )
+      state_dict.setdefault(f'{skip}.bias', np.zeros(size, dtype))
+  return state_dict
+
+
+def _torch_name(path: tuple[str, ...]) -> str:
+  _, *modules, leaf = path  # the first is 'params' or 'batch_stats'
+  name = '.'.join(modules)
+  for ours, theirs in _MODULES:
+    name = re.sub(ours, theirs, name)
+  return f'{name}.{_LEAVES[leaf]}'
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+  """Reads a state_dict that PyTorch saved, by itself or in a checkpoint.
+
+  Raises:
+    UserError: PyTorch is not installed, or the file is none of its.
+  """
+  try:
+    import torch
+  except ImportError as error:
+    raise UserError(
+      f'reading {path} takes PyTorch, which is not installed: pip install torch'
+    ) from error
+  try:
+    # Reads tensors and runs no code that the file may hold.
+    saved = torch.load(path, map_location='cpu', weights_only=True)
+  except OSError as error:
+    raise UserError(f'cannot read {path}: {error.strerror}') from error
+  except (EOFError, pickle.UnpicklingError, RuntimeError, ValueError) as error:
+    raise UserError(f'{path} is no file of PyTorch weights') from error
+  if isinstance(saved, dict):
+    saved = saved.get('state_dict', saved)
+  if not isinstance(saved, dict) or not all(
+    isinstance(value, torch.Tensor) for value in saved.values()
+  ):
+    raise UserError(f'{path} holds no state_dict: a dict of names and tensors')
+  # In float32, as the network is, also from half precision.
+  return {name: value.float().numpy() for name, value in saved.items()}
+
+
+def convert(path: Path, output: Path) -> None:
+  """Writes the checkpoint `path` as the run `output`.
+
+  Raises:
+    UserError: it cannot be read, or is of another network, or the folder is
+      not empty.
+  """
+  state_dict = load(path)
+  try:
+    variables = from_torch(state_dict)
+  except UserError as error:
+    raise UserError(f'{path}: {error}') from error
+  stacks = sum(name.startswith('stack') for name in variables['params'])
+  head = variables['params']['stack0']['heatmaps']['kernel']
+  *_, features, joints = head.shape
+  if joints != len(mpii.SKELETON.joints):
+    raise UserError(
+      f'{path} has {joints} joints, MPII {len(mpii.SKELETON.joints)}'
+    )
+  settings = config.Config(model=config.Model(stacks=stacks, features=features))
+  checkpoint.save_weights(output, settings, variables)
+  print(f'{output}: {stacks} stacks of {features} features from {path}')
+
+
+def main(argv: list[str]) -> None:
+  if len(argv) != 1 or not flags.FLAGS.output:
+    raise UserError(
+      'say what to convert and where to write: '
+      'python -m hg_jax.convert checkpoint.pt --output=DIR'
+    )
+  convert(Path(argv[0]), Path(flags.FLAGS.output))
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('output', None, 'The folder of the run to write.')
+  run(main)

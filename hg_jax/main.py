@@ -1,0 +1,104 @@
+"""Trains and evaluates a stacked hourglass.
+
+  python -m hg_jax.main --config=configs/adam16.py [--workdir=DIR]
+      [--mode=train|evaluate] [--config.batch_size=8 ...]
+
+The same command goes on with an interrupted run.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from hg_jax import checkpoint, prepare, report, train
+from hg_jax import config as config_lib
+from hg_jax.command import UserError, run
+from hg_jax.config import Config
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  config_flags.DEFINE_config_file(
+    'config', None, 'A file under configs/; --config.x=y changes a setting.'
+  )
+  flags.DEFINE_string(
+    'workdir', None, 'The folder of the run; runs/<config> by default.'
+  )
+  flags.DEFINE_enum(
+    'mode',
+    'train',
+    ['train', 'evaluate'],
+    'To evaluate, the --workdir is enough: it holds its config.',
+  )
+  flags.DEFINE_string(
+    'checkpoint', 'best', "To evaluate: 'best', 'latest' or a step."
+  )
+  flags.DEFINE_string(
+    'split', 'valid', "To evaluate: 'valid', 'train' or 'test'."
+  )
+
+
+def main(argv: list[str]) -> None:
+  if argv:
+    raise UserError(
+      f'unexpected argument {argv[0]!r}; settings are --config.x=y.'
+    )
+  config, workdir = _config_and_workdir()
+  config_lib.check(config)
+  if FLAGS.mode == 'train':
+    train_run(config, workdir)
+  report.evaluate_run(
+    workdir, config, which=FLAGS.checkpoint, split=FLAGS.split
+  )
+
+
+def train_run(config: Config, workdir: Path) -> None:
+  """Trains in `workdir`, begun or to be begun."""
+  train.check_devices(config)
+  if (workdir / 'config.json').exists():
+    checkpoint.require_same_run(workdir, config)
+  if config.data.synthetic_people:
+    prepare.prepare_synthetic(
+      Path(config.data.dir), config.data.synthetic_people
+    )
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_config(workdir, config)
+  except OSError as error:
+    raise UserError(
+      f'{workdir} cannot be written: {error.strerror}.'
+    ) from error
+  train.train_and_evaluate(config, workdir)
+
+
+def _config_and_workdir() -> tuple[Config, Path]:
+  """The run's config, from the flags or from the folder of the run."""
+  name = _config_name()
+  if FLAGS.workdir:
+    workdir = Path(FLAGS.workdir)
+  elif name:
+    workdir = Path('runs') / name
+  else:
+    raise UserError(
+      'give --config=configs/NAME.py, or --mode=evaluate --workdir=DIR.'
+    )
+  if name:
+    if FLAGS.mode == 'evaluate':
+      checkpoint.require_same_run(workdir, FLAGS.config)
+    return FLAGS.config, workdir
+  if FLAGS.mode == 'train':
+    raise UserError('training needs --config=configs/NAME.py.')
+  return checkpoint.load_config(workdir), workdir
+
+
+def _config_name() -> str | None:
+  """'adam16' of --config=configs/adam16.py; None without a config."""
+  path = config_flags.get_config_filename(flags.FLAGS['config'])
+  return Path(path).stem if path else None
+
+
+if __name__ == '__main__':
+  define_flags()
+  run(main)

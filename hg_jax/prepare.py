@@ -1,0 +1,209 @@
+"""Makes training records from images and annotations.
+
+python -m hg_jax.prepare --images=DIR --annotations=FILE --data_dir=OUT
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from absl import flags
+
+from hg_jax import affine, augmentation, figures, mpii, records, synthetic
+from hg_jax.command import UserError, run
+from hg_jax.config import Augment
+from hg_jax.dataset import People
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  flags.DEFINE_string('images', None, 'Folder of the images.')
+  flags.DEFINE_string(
+    'annotations',
+    None,
+    'mpii_human_pose_v1_u12_1.mat, mpii_annotations.json[.gz], or the folder '
+    'of train.h5 and valid.h5.',
+  )
+  flags.DEFINE_string(
+    'data_dir', 'data/mpii', 'Where to write; what --config.data.dir reads.'
+  )
+  flags.DEFINE_integer(
+    'size',
+    448,
+    'Side of the stored crops, px: 448 is enough for an input of 256 px, '
+    '672 for 384.',
+  )
+  flags.DEFINE_float(
+    'margin',
+    round(augmentation.margin(Augment()), 4),
+    "Side of the stored square over the person's; the default is what the "
+    'default augmentation reaches.',
+  )
+  flags.DEFINE_bool(
+    'allow_missing', False, 'Leave out the people whose image is not there.'
+  )
+  flags.DEFINE_bool(
+    'skip_unreadable', False, 'Leave out the people of broken images.'
+  )
+
+
+def main(argv: list[str]) -> None:
+  if argv:
+    raise UserError(f'unexpected argument {argv[0]!r}.')
+  for name in ('images', 'annotations'):
+    if not FLAGS[name].value:
+      raise UserError(f'--{name} is missing; see --help.')
+  prepare(
+    images=Path(FLAGS.images),
+    annotations=Path(FLAGS.annotations),
+    data_dir=Path(FLAGS.data_dir),
+    size=FLAGS.size,
+    margin=FLAGS.margin,
+    allow_missing=FLAGS.allow_missing,
+    skip_unreadable=FLAGS.skip_unreadable,
+  )
+
+
+def prepare(
+  *,
+  images: Path,
+  annotations: Path,
+  data_dir: Path,
+  size: int = 448,
+  margin: float = augmentation.margin(Augment()),
+  allow_missing: bool = False,
+  skip_unreadable: bool = False,
+) -> None:
+  """Writes the records, a report and a contact sheet under `data_dir`.
+
+  Raises:
+    UserError: bad or missing input, or `data_dir` holds other records.
+  """
+  if size < 64 or margin < 1:
+    raise UserError(f'--size={size} --margin={margin}: at least 64 and 1.')
+  if not images.is_dir():
+    raise UserError(f'{images} is not a folder; give --images=DIR.')
+  source = {
+    'images': str(images.resolve()),
+    'annotations': str(annotations.resolve()),
+    'size': size,
+    'margin': margin,
+  }
+  if records.prepared(data_dir):
+    records.require_source(data_dir, source)
+    print(f'{data_dir} is prepared already; delete it to begin afresh.')
+    return
+  splits, missing = _present(mpii.load(annotations), images, allow_missing)
+  unreadable = records.write(
+    splits, source, data_dir, skip_unreadable=skip_unreadable
+  )
+  report = '\n'.join([*_report(splits), *missing, *unreadable])
+  (data_dir / 'report.txt').write_text(report + '\n')
+  sheet = data_dir / 'contact_sheet.png'
+  figures.write(sheet, _contact_sheet(records.read(data_dir, 'train')))
+  print(f'{report}\nLook at {sheet} before you train.')
+
+
+def prepare_synthetic(data_dir: Path, people: int) -> None:
+  """Draws and prepares people under `data_dir`, unless it is done."""
+  if records.prepared(data_dir):
+    return
+  drawn = data_dir / 'drawn'
+  prepare(
+    images=drawn / 'images',
+    annotations=synthetic.draw(drawn, people, seed=0),
+    data_dir=data_dir,
+    size=256,
+  )
+
+
+def _present(
+  splits: dict[str, People], images: Path, allow_missing: bool
+) -> tuple[dict[str, People], list[str]]:
+  """The people whose images are there, and a line on those left out."""
+  found = {path.name for path in images.iterdir()}
+  there = {
+    split: np.isin(people.image, list(found))
+    for split, people in splits.items()
+  }
+  absent = sorted(
+    {
+      str(image)
+      for split, people in splits.items()
+      for image in people.image[~there[split]]
+    }
+  )
+  if not absent:
+    return splits, []
+  if not allow_missing:
+    raise UserError(
+      f'{len(absent)} annotated images are not in {images}, such as '
+      f'{", ".join(absent[:3])}; --allow_missing prepares the rest.'
+    )
+  kept = {
+    split: people[there[split]]
+    for split, people in splits.items()
+    if there[split].any()
+  }
+  if 'train' not in kept:
+    raise UserError(
+      f'none of the training images is in {images}, such as {absent[0]}.'
+    )
+  people = sum(int((~rows).sum()) for rows in there.values())
+  return kept, [f'Left out: {people} people of {len(absent)} missing images.']
+
+
+def _report(splits: dict[str, People]) -> list[str]:
+  """Counts to compare with the published ones, SPEC 2.1 and 2.2."""
+  lines = [
+    f'{"split":<8}{"people":>8}{"images":>8}{"labeled":>10}{"visible":>10}'
+  ]
+  for split, people in splits.items():
+    lines.append(
+      f'{split:<8}{len(people):>8}{len(np.unique(people.image)):>8}'
+      f'{people.labeled.sum():>10}{people.visible.sum():>10}'
+    )
+  lines.append('')
+  header = ''.join(f'{split:>20}' for split in splits)
+  lines.append(f'{"labeled / visible":<18}{header}')
+  for joint, name in enumerate(mpii.SKELETON.joints):
+    counts = ''.join(
+      f'{people.labeled[:, joint].sum():>11}{people.visible[:, joint].sum():>9}'
+      for people in splits.values()
+    )
+    lines.append(f'{name:<18}{counts}')
+  ratio = np.concatenate([p.side / p.head_size for p in splits.values()])
+  wrong = int((np.abs(ratio - 10) > 0.1).sum())
+  lines.append('')
+  lines.append(
+    'Crop side = 10 head sizes: '
+    + (f'NOT so for {wrong} people.' if wrong else f'holds for {len(ratio)}.')
+  )
+  return lines
+
+
+def _contact_sheet(crops: records.Crops, count: int = 24) -> np.ndarray:
+  """People from the whole split with their joints, as the records have them."""
+  pictures = []
+  for row in np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int):
+    people = crops.people
+    crop = cv2.imdecode(np.frombuffer(crops.encoded[row], np.uint8), -1)
+    picture = cv2.resize(crop, (256, 256), interpolation=cv2.INTER_AREA)
+    crop_to_picture = affine.scale(256 / len(crop))
+    pictures.append(
+      figures.annotated(
+        np.ascontiguousarray(picture[..., ::-1]),
+        affine.apply(
+          people.joints[row], crops.image_to_crop[row] @ crop_to_picture
+        ),
+        people.labeled[row],
+        mpii.SKELETON,
+      )
+    )
+  return figures.sheet(pictures, columns=6)
+
+
+if __name__ == '__main__':
+  define_flags()
+  run(main)

@@ -1,0 +1,158 @@
+"""What a run scores, for people and for machines: table, JSON, predictions.
+
+results.json    every number of `pckh.summarize`, each stack's too
+predictions.h5  joints in px of the images, which `hg_jax.score` reads
+overlay_*.png   the worst and random people, predictions beside the truth
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import jax
+import numpy as np
+
+from hg_jax import affine, checkpoint, figures, hourglass, pckh, records, train
+from hg_jax.command import UserError
+from hg_jax.config import Config
+from hg_jax.evaluate import Evaluator, Results
+from hg_jax.mpii import SKELETON
+from hg_jax.records import Crops
+
+_OVERLAY_SIZE = 256  # px
+
+
+def evaluate_run(
+  workdir: Path, config: Config, *, which: str, split: str
+) -> None:
+  """Evaluates a checkpoint of a run; prints a table and writes files.
+
+  Args:
+    workdir: the run's folder; the files go there.
+    config: the run's config; its `evaluate` and `data.dir` may be others.
+    which: 'best', 'latest' or a step.
+    split: of the prepared people.
+
+  Raises:
+    UserError: there is no such checkpoint or split, or it does not fit.
+  """
+  step, variables = load_variables(workdir, config, which)
+  crops = records.read(Path(config.data.dir), split)
+  results = Evaluator(train.create_model(config), config, crops).run(variables)
+  summary = {
+    'step': step,
+    'split': split,
+    'flip_test': config.evaluate.flip_test,
+    **summarize(results, crops),
+  }
+  print(f'\n{workdir}, step {step}\n{pckh.table(summary)}\n')
+  written = [workdir / 'results.json', workdir / 'predictions.h5']
+  written[0].write_text(json.dumps(summary, indent=2) + '\n')
+  write_predictions(written[1], results, crops)
+  written += write_overlays(workdir, results, crops, config.evaluate.figures)
+  print('Wrote ' + ', '.join(str(path) for path in written))
+
+
+def load_variables(
+  workdir: Path, config: Config, which: str
+) -> tuple[int, dict[str, Any]]:
+  """The step and the weights of a checkpoint: 'best', 'latest' or a step.
+
+  Raises:
+    UserError: there is no such checkpoint, or it is of another network.
+  """
+  if not (workdir / 'checkpoints').is_dir():
+    raise UserError(f'{workdir} holds no checkpoint; train there first.')
+  checkpoints = checkpoint.Checkpoints(workdir)
+  named = {'best': checkpoints.best(), 'latest': checkpoints.latest()}
+  steps = checkpoints.steps()
+  if not steps:
+    raise UserError(f'{workdir} holds no checkpoint; train there first.')
+  step = named.get(which, int(which) if which.isdecimal() else None)
+  if step not in steps:
+    raise UserError(
+      f'{workdir} has no checkpoint {which!r}; choose best, latest or one '
+      f'of {", ".join(map(str, steps))}.'
+    )
+  like = jax.eval_shape(
+    lambda: hourglass.create_variables(
+      train.create_model(config), config.seed, config.data.image_size
+    )
+  )
+  variables = checkpoints.restore_variables(step, like)
+  checkpoints.close()
+  return step, variables
+
+
+def summarize(results: Results, crops: Crops) -> dict:
+  """All numbers of an evaluation, ready for JSON."""
+  people = crops.people
+  resamples = pckh.resample(
+    results.joints, people.joints, people.labeled, people.head_size
+  )
+  return {
+    'people': len(people),
+    'loss': float(results.loss.mean()),
+    'skill': 1 - float(results.loss.mean()) / results.zero_loss,
+    **pckh.summarize(results.counts[-1]),
+    'standard_error': pckh.standard_error(resamples),
+    'stacks': [
+      {
+        'loss': float(loss),
+        'totals': pckh.at(pckh.TOTALS, counts),
+        'totals_at_0.1': pckh.at(pckh.TOTALS, counts, 0.1),
+      }
+      for counts, loss in zip(results.counts, results.loss, strict=True)
+    ],
+  }
+
+
+def write_predictions(path: Path, results: Results, crops: Crops) -> None:
+  """Writes the joints in px of the images, a row per person of the split."""
+  people = crops.people
+  with h5py.File(path, 'w') as file:
+    file['joints'] = results.joints
+    file['score'] = results.score
+    file['image_index'] = people.image_index
+    file['person_index'] = people.person_index
+    file['image'] = [name.encode() for name in people.image]
+
+
+def write_overlays(
+  workdir: Path, results: Results, crops: Crops, count: int
+) -> list[Path]:
+  """Draws the `count` worst and `count` random people; the paths."""
+  people = crops.people
+  error = np.linalg.norm(results.joints - people.joints, axis=-1)
+  correct = people.labeled & (error < 0.5 * people.head_size[:, None])
+  chosen = figures.worst_and_random(correct, people.labeled, count=count)
+  image_to_input = affine.image_to_crop(
+    people.center, people.side, _OVERLAY_SIZE
+  )
+  return figures.save_overlays(
+    workdir,
+    chosen,
+    crops={
+      row: _picture(crops, row, image_to_input[row])
+      for rows in chosen.values()
+      for row in rows
+    },
+    joints=affine.apply(people.joints, image_to_input),
+    labeled=people.labeled,
+    predictions=affine.apply(results.joints, image_to_input),
+    correct=correct,
+    names=[Path(name).stem for name in people.image],
+    skeleton=SKELETON,
+  )
+
+
+def _picture(crops: Crops, row: int, image_to_input: np.ndarray) -> np.ndarray:
+  crop = cv2.imdecode(
+    np.frombuffer(crops.encoded[row], np.uint8), cv2.IMREAD_COLOR
+  )
+  crop_to_input = np.linalg.inv(crops.image_to_crop[row]) @ image_to_input
+  size = (_OVERLAY_SIZE, _OVERLAY_SIZE)
+  crop = cv2.warpAffine(crop, affine.to_opencv(crop_to_input), size)
+  return np.ascontiguousarray(crop[..., ::-1])
