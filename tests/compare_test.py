@@ -1,0 +1,316 @@
+"""Runs compared: same convention, same people, everything on one page."""
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import cv2
+import pytest
+
+from hg_jax import compare, config, pckh, plots, runs
+from hg_jax.command import UserError
+
+GROUPS = ('Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle')
+
+
+def totals(all_joints):
+  return dict(
+    zip(pckh.TOTALS, (all_joints, all_joints - 1, 80.0, 70.0), strict=True)
+  )
+
+
+def validation(step, **changes):
+  row = {'step': step, 'kind': 'valid', 'loss': 5e-4, 'skill': 0.3}
+  return {**row, **totals(60.0 + step), **changes}
+
+
+def write_run(folder, *, lines=None, results=None, settings=None):
+  """A run of two validations in the form that `main` leaves behind."""
+  folder.mkdir(parents=True)
+  values = json.loads(config.to_json(config.Config()))
+  values.update(settings or {})
+  (folder / 'config.json').write_text(json.dumps(values))
+  if lines is None:
+    train = {'step': 5, 'kind': 'train', 'loss': 7e-4, 'skill': 0.0}
+    lines = map(json.dumps, (train, validation(10), validation(20)))
+  (folder / 'metrics.jsonl').write_text(''.join(line + '\n' for line in lines))
+  found = {
+    'step': 20,
+    'split': 'valid',
+    'people': 270,
+    'totals': totals(80.0),
+    'totals_at_0.1': totals(30.0),
+    'groups': dict(zip(GROUPS, range(90, 83, -1), strict=True)),
+    'auc': 55.0,
+    'standard_error': dict.fromkeys(pckh.TOTALS, 0.25),
+    'stacks': [totals(70.0), totals(80.0)],
+    **(results or {}),
+  }
+  (folder / 'results.json').write_text(json.dumps(found))
+  return str(folder)
+
+
+def run_command(*arguments):
+  return subprocess.run(
+    [sys.executable, '-m', 'hg_jax.compare', *map(str, arguments)],
+    capture_output=True,
+    text=True,
+  )
+
+
+def bars_of(figure):
+  """The heights of a chart's bars by the series' name; tops of the axis."""
+  return {
+    bars.get_label(): [bar.get_y() + bar.get_height() for bar in bars]
+    for bars in figure.axes[0].containers
+    if hasattr(bars, 'patches')
+  }
+
+
+def test_the_command_writes_both_figures_and_both_tables(tmp_path):
+  one = write_run(tmp_path / 'rmsprop8', settings={'batch_size': 8})
+  two = write_run(tmp_path / 'adam16')
+  output = tmp_path / 'new' / 'out'
+  done = run_command(one, two, '--published', f'--output={output}')
+  assert done.returncode == 0, done.stderr
+  assert {path.name for path in output.iterdir()} == {
+    f'{name}.{suffix}'
+    for name, suffix in (
+      ('figure7', 'png'),
+      ('figure7', 'svg'),
+      ('figure8', 'png'),
+      ('figure8', 'svg'),
+      ('table', 'md'),
+      ('table', 'json'),
+    )
+  }
+  for name in ('figure7', 'figure8'):
+    height, width, _ = cv2.imread(str(output / f'{name}.png')).shape
+    assert height >= 700 and width >= 1500
+    svg = xml.etree.ElementTree.parse(output / f'{name}.svg')
+    text = ' '.join(svg.getroot().itertext())
+    for label in ('rmsprop8', 'adam16', 'PCKh@0.5', '%'):
+      assert label in text
+  table = json.loads((output / 'table.json').read_text())
+  assert table['config_differences'] == {'batch_size': [8, 16]}
+  assert [row['name'] for row in table['runs']] == ['rmsprop8', 'adam16']
+
+
+def test_one_run_alone_works(tmp_path):
+  (run,) = runs.load([write_run(tmp_path / 'only')])
+  page = compare.markdown([run], [])
+  assert '| only | 90.00 | 89.00 |' in page
+  assert '80.00 ± 0.25' in page
+  assert '## Settings that differ\n\nNone.' in page
+  assert list(bars_of(compare.bars_by_joint([run], [], 'all_joints'))) == [
+    'only'
+  ]
+  assert len(compare.curves_of_validation([run], 'standard').axes) == 2
+
+
+def test_bars_are_the_groups_and_the_total_of_the_convention(tmp_path):
+  (run,) = runs.load([write_run(tmp_path / 'run')])
+  figure = compare.bars_by_joint([run], [], 'standard')
+  assert bars_of(figure)['run'] == [90, 89, 88, 87, 86, 85, 84, 79]
+  labels = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+  assert labels == [*GROUPS, 'Total\nstandard']
+
+
+@pytest.mark.parametrize('convention', list(pckh.TOTALS))
+def test_a_chart_never_mixes_conventions_or_splits(tmp_path, convention):
+  (run,) = runs.load([write_run(tmp_path / 'run')])
+  published = runs.load_published()
+  figure = compare.bars_by_joint([run], published, convention)
+  totals_drawn = {name: bars[-1] for name, bars in bars_of(figure).items()}
+  del totals_drawn['run']
+  allowed = {
+    row['name']: row['total']
+    for row in published
+    if row['convention'] == convention and row['split'] == 'valid'
+  }
+  assert totals_drawn == pytest.approx(
+    {name: allowed[name] for name in totals_drawn}
+  )
+  assert bool(totals_drawn) == (convention != 'hard_joints')
+
+
+def test_published_rows_name_source_convention_and_split():
+  published = runs.load_published()
+  conventions = {*pckh.TOTALS, 'official', 'own'}
+  for row in published:
+    assert row['name'] and row['source']
+    assert row['convention'] in conventions
+    assert row['split'] == (
+      'test' if row['convention'] == 'official' else 'valid'
+    )
+    for number in ('total', *GROUPS):
+      assert row[number] is None or 60 < row[number] < 100
+  keys = [(row['name'], row['convention']) for row in published]
+  assert len(set(keys)) == len(keys)
+
+
+def test_published_rows_are_as_published():
+  rows = {
+    (row['name'], row['convention']): row for row in runs.load_published()
+  }
+  # The report's Table 1, its last row.
+  wei = rows['Wei et al. 2016', 'official']
+  assert [wei[group] for group in GROUPS] == [
+    97.8, 95.0, 88.7, 84.0, 88.4, 82.8, 79.4,
+  ]  # fmt: skip
+  assert wei['total'] == 88.5
+  # bearpaw/pytorch-pose's README, hg_s2_b1, last.
+  last = rows['pytorch-pose, 2 stacks, last', 'joint_mean']
+  assert [last[group] for group in GROUPS] == [
+    95.80, 94.57, 88.12, 83.31, 86.24, 80.88, 77.44,
+  ]  # fmt: skip
+  assert last['total'] == 86.76
+
+
+def test_tables_keep_the_digits_that_were_published(tmp_path):
+  (run,) = runs.load([write_run(tmp_path / 'run')])
+  page = compare.markdown([run], runs.load_published())
+  assert '| Wei et al. 2016 | official | test | 88.5 | 97.8 | 95.0 |' in page
+
+
+def test_nested_settings_differ_by_their_dotted_name(tmp_path):
+  model = json.loads(config.to_json(config.Config()))['model']
+  one = write_run(tmp_path / 'a', settings={'model': {**model, 'stacks': 2}})
+  two = write_run(tmp_path / 'b', settings={'new': 1})
+  assert runs.differences(runs.load([one, two])) == {
+    'model.stacks': [2, 8],
+    'new': [None, 1],
+  }
+
+
+def test_losses_of_other_peaks_give_way_to_skill(tmp_path):
+  data = json.loads(config.to_json(config.Config()))['data']
+  wide = write_run(tmp_path / 'wide', settings={'data': {**data, 'sigma': 2.0}})
+  # Twice the side and twice the sigma is the same peak.
+  large = write_run(
+    tmp_path / 'large',
+    settings={'data': {**data, 'sigma': 2.0, 'image_size': 512}},
+  )
+  usual = write_run(tmp_path / 'usual')
+  for paths, label in (((usual, large), 'loss'), ((usual, wide), 'skill')):
+    figure = compare.curves_of_validation(runs.load(paths), 'all_joints')
+    assert figure.axes[0].get_ylabel().startswith(f'Validation {label}')
+
+
+def test_a_resumed_run_counts_a_step_once_and_the_cut_line_not(tmp_path):
+  lines = [json.dumps(validation(step)) for step in (10, 20, 10)]
+  lines[-1] = json.dumps(validation(10, loss=0.25))
+  path = write_run(tmp_path / 'run', lines=lines)
+  with open(f'{path}/metrics.jsonl', 'a') as file:
+    file.write('{"step": 30, "ki')  # killed while writing
+  (run,) = runs.load([path])
+  assert [row['step'] for row in run.validation] == [10, 20]
+  assert run.validation[0]['loss'] == 0.25
+
+
+def test_joints_never_labeled_leave_a_gap(tmp_path):
+  groups = {**dict.fromkeys(GROUPS, 90.0), 'Head': None}
+  (run,) = runs.load([write_run(tmp_path / 'a', results={'groups': groups})])
+  assert '| a |  | 90.00 |' in compare.markdown([run], [])
+  plots.save(
+    compare.bars_by_joint([run], [], 'all_joints'), tmp_path / 'figure7'
+  )
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path):
+  paths = [write_run(tmp_path / parent / 'run') for parent in 'ab']
+  assert [run.name for run in runs.load(paths)] == paths
+
+
+def damage(folder, name, text):
+  (folder / name).write_text(text)
+
+
+MISTAKES = {
+  'no folder': (lambda run: run.rename(run.with_name('x')), 'run is no folder'),
+  'no results': (
+    lambda run: (run / 'results.json').unlink(),
+    'run has no results.json; evaluate',
+  ),
+  'no config': (
+    lambda run: (run / 'config.json').unlink(),
+    'cannot read .*run/config.json: No such file',
+  ),
+  'no metrics': (
+    lambda run: (run / 'metrics.jsonl').unlink(),
+    'cannot read .*run/metrics.jsonl: No such file',
+  ),
+  'damaged line': (
+    lambda run: damage(run, 'metrics.jsonl', '{"step": 1, "kind": ""}\n{"s\n'),
+    'metrics.jsonl, line 2, is damaged',
+  ),
+  'no object': (
+    lambda run: damage(run, 'metrics.jsonl', '3\n'),
+    'metrics.jsonl, line 1, is damaged',
+  ),
+  'a key is missing': (
+    lambda run: damage(run, 'metrics.jsonl', '{"step": 1, "kind": "valid"}\n'),
+    'line 1, lacks loss, skill, all_joints',
+  ),
+  'no validation': (
+    lambda run: damage(run, 'metrics.jsonl', ''),
+    'metrics.jsonl has no validation',
+  ),
+  'binary': (
+    lambda run: (run / 'results.json').write_bytes(b'\xff\xfe\x00'),
+    'results.json is damaged: it is no text',
+  ),
+  'results of another version': (
+    lambda run: damage(run, 'results.json', '{"step": 1, "split": "valid"}'),
+    'results.json lacks people, totals',
+  ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_damaged_run_is_one_clear_line(tmp_path, mistake):
+  spoil, message = MISTAKES[mistake]
+  path = write_run(tmp_path / 'run')
+  spoil(tmp_path / 'run')
+  with pytest.raises(UserError, match=message) as error:
+    runs.load([path])
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'results, message',
+  [
+    ({'people': 2958}, r'different people \(people 270 and 2958\)'),
+    ({'split': 'train'}, r'different people \(split valid and train\)'),
+    ({'groups': {'Head': 90.0}}, 'different groups of joints'),
+  ],
+)
+def test_runs_that_do_not_compare_are_refused(tmp_path, results, message):
+  one = write_run(tmp_path / 'one')
+  two = write_run(tmp_path / 'two', results=results)
+  with pytest.raises(UserError, match=message):
+    runs.load([one, two])
+
+
+def test_runs_named_twice_or_not_at_all_are_refused(tmp_path):
+  run = write_run(tmp_path / 'run')
+  with pytest.raises(UserError, match='at least one run'):
+    runs.load([])
+  with pytest.raises(UserError, match='named twice'):
+    runs.load([run, run + '/../run'])
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path):
+  loaded = runs.load([write_run(tmp_path / 'run')])
+  with pytest.raises(UserError, match='cannot write to .*config.json'):
+    compare.write(
+      loaded, [], tmp_path / 'run' / 'config.json', convention='standard'
+    )
+
+
+def test_a_mistaken_command_is_one_line_without_traceback(tmp_path):
+  done = run_command(write_run(tmp_path / 'run'))
+  assert done.returncode != 0
+  assert re.fullmatch(r'error: .*--output=DIR\.\n', done.stderr), done.stderr
