@@ -196,7 +196,7 @@ def load(path: str | Path, people: People) -> Scored:
 def _read(path: Path) -> dict[str, np.ndarray]:
   """Reads the columns that the file has of those of the two forms."""
   if not path.is_file():
-    raise UserError(f'{path} does not exist.')
+    raise UserError(f'there is no file {path}.')
   try:
     if not h5py.is_hdf5(path):
       return scipy.io.loadmat(path, variable_names=['preds'])

@@ -1,0 +1,412 @@
+"""Files of predictions score what others published for them.
+
+SPEC is the project's collection of facts; its section 6 has what the published
+predictions of bearpaw/pytorch-pose and of Tompson et al. score, computed
+independently.
+"""
+
+import json
+import math
+import subprocess
+import sys
+
+import h5py
+import matplotlib.image
+import numpy as np
+import pytest
+import scipy.io
+
+from hg_jax import mpii, pckh, score
+from hg_jax.command import UserError
+from hg_jax.dataset import People
+
+S1, S2, TOMPSON = 'bearpaw-hg_s1_b1.mat', 'bearpaw-hg_s2_b1.mat', 'tompson.h5'
+COLUMNS = (
+  'head_top neck thorax pelvis Shoulder Elbow Wrist Hip Knee Ankle'
+).split()
+# SPEC 6, with valid.h5 and <; Tompson's predictions lack thorax and pelvis.
+GROUPS = {
+  S1: '95.05 97.58 97.75 89.47 93.61 85.53 79.56 84.51 78.28 73.41',
+  S2: '95.84 97.65 97.78 90.41 94.57 88.12 83.31 86.24 80.88 77.47',
+  TOMPSON: '95.50 97.68 0 0 92.71 83.36 76.73 81.93 73.32 65.40',
+}
+# all_joints, standard, mean of the 10 hard joints. Of Tompson's first, SPEC
+# has one decimal, as two joints of the sixteen are missing.
+TOTALS = {
+  S1: (86.207, 85.082, 80.257),
+  S2: (88.198, 87.301, 83.204),
+  TOMPSON: (71.5, 82.315, 76.15),
+}
+# With gt_valid.mat: standard, joint_mean, mean of the 7 groups, head top.
+OFFICIAL = {
+  S1: (85.085, 84.461, 84.285, 95.12),
+  S2: (87.299, 86.757, 86.624, 95.80),
+  TOMPSON: (82.337, 81.458, 81.307, 95.60),
+}
+ROUNDING = 0.005
+
+
+@pytest.fixture(scope='module')
+def people(mpii_data) -> People:
+  return mpii.load_evaluation(mpii_data / 'annot' / 'valid.h5')
+
+
+@pytest.fixture(scope='module')
+def official(mpii_data) -> People:
+  return mpii.load_evaluation(mpii_data / 'annot' / 'gt_valid.mat')
+
+
+@pytest.fixture(scope='module')
+def published(mpii_data):
+  return mpii_data / 'reference_predictions'
+
+
+@pytest.fixture
+def few() -> People:
+  """Three made-up people, rows of the standard order as in a small split."""
+  rng = np.random.default_rng(0)
+  labeled = np.ones((3, 16), bool)
+  return People(
+    image=np.array(['a.jpg', 'a.jpg', 'b.jpg']),
+    center=np.zeros((3, 2), np.float32),
+    side=np.full(3, 100, np.float32),
+    joints=rng.uniform(1, 200, (3, 16, 2)).astype(np.float32),
+    labeled=labeled,
+    visible=labeled,
+    head_size=np.full(3, 10, np.float32),
+    image_index=np.array([4, 4, 9], np.int32),
+    person_index=np.array([0, 1, 0], np.int32),
+  )
+
+
+def write_h5(path, **columns):
+  with h5py.File(path, 'w') as file:
+    for name, column in columns.items():
+      if np.asarray(column).dtype.kind == 'U':
+        file.create_dataset(
+          name, data=column.tolist(), dtype=h5py.string_dtype()
+        )
+      else:
+        file[name] = column
+  return path
+
+
+def write_ours(path, people, rows, **changed):
+  """The form of `predictions.h5`, with the truth as the prediction."""
+  part = people[rows]
+  columns = {
+    'joints': part.joints,
+    'score': np.ones(part.labeled.shape, np.float32),
+    'image': part.image,
+    'image_index': part.image_index,
+    'person_index': part.person_index,
+  }
+  return write_h5(path, **columns | changed)
+
+
+def slow_all_joints(predictions, people):
+  """PCKh@0.5 of the 16 joints, by a loop."""
+  found = [
+    math.dist(predictions[p, k], people.joints[p, k])
+    < 0.5 * people.head_size[p]
+    for p, k in np.argwhere(people.labeled)
+  ]
+  return 100 * sum(found) / len(found)
+
+
+def run(*args):
+  return subprocess.run(
+    [sys.executable, '-m', 'hg_jax.score', *map(str, args)],
+    capture_output=True,
+    text=True,
+  )
+
+
+@pytest.mark.parametrize('file', [S1, S2, TOMPSON])
+def test_published_predictions_score_as_in_spec_section_6(
+  file, people, official, published
+):
+  result = score.summarize(score.load(published / file, people))
+  values = result['joints'] | result['groups']
+  columns = [values[name] for name in COLUMNS]
+  np.testing.assert_allclose(
+    columns, [float(v) for v in GROUPS[file].split()], rtol=0, atol=ROUNDING
+  )
+  hard = [
+    result['joints'][mpii.SKELETON.joints[k]]
+    for k in pckh.TOTALS['hard_joints'].joints
+  ]
+  np.testing.assert_allclose(
+    (
+      result['totals']['all_joints'],
+      result['totals']['standard'],
+      np.mean(hard),
+    ),
+    TOTALS[file],
+    rtol=0,
+    atol=ROUNDING,
+  )
+  result = score.summarize(score.load(published / file, official))
+  np.testing.assert_allclose(
+    (
+      result['totals']['standard'],
+      result['totals']['joint_mean'],
+      np.mean(list(result['groups'].values())),
+      result['groups']['Head'],
+    ),
+    OFFICIAL[file],
+    rtol=0,
+    atol=ROUNDING,
+  )
+
+
+@pytest.mark.parametrize(
+  'file, visible, occluded', [(S1, 91.75, 67.80), (S2, 92.86, 72.74)]
+)
+def test_visible_and_occluded_joints_score_as_in_spec_section_6(
+  file, visible, occluded, people, published
+):
+  result = score.summarize(score.load(published / file, people))
+  assert result['totals_visible']['all_joints'] == pytest.approx(
+    visible, abs=ROUNDING
+  )
+  assert result['totals_occluded']['all_joints'] == pytest.approx(
+    occluded, abs=ROUNDING
+  )
+
+
+def test_the_row_of_pytorch_pose_comes_out_to_the_digit(official, published):
+  result = score.summarize(score.load(published / S2, official))
+  row = [*result['groups'].values(), result['totals']['joint_mean']]
+  assert ' '.join(f'{value:.2f}' for value in row) == (
+    '95.80 94.57 88.12 83.31 86.24 80.88 77.44 86.76'
+  )
+
+
+def test_there_are_as_many_joints_as_in_spec_section_2_2(people, published):
+  counts = score.load(published / S1, people).counts()
+  visible, labeled = counts.labeled[0], counts.labeled.sum(axis=0)
+  groups = {
+    'Ankle': (4234, 3177),
+    'Knee': (4963, 3854),
+    'Hip': (5777, 4206),
+    'Wrist': (5837, 4395),
+    'Elbow': (5867, 4590),
+    'Shoulder': (5888, 4600),
+    'Head': (2931, 2931),
+  }
+  for name, expected in groups.items():
+    joints = list(mpii.SKELETON.groups[name])
+    assert (labeled[joints].sum(), visible[joints].sum()) == expected, name
+  assert labeled[[6, 7, 8]].tolist() == [2878, 2932, 2932]
+  assert visible[[6, 7, 8]].tolist() == [1620, 1691, 2932]
+  assert (labeled.sum(), visible.sum()) == (44239, 33996)
+
+
+def test_sampling_errors_are_those_of_spec_section_6(people, published):
+  files = [score.load(published / name, people) for name in (S1, S2)]
+  error = score.summarize(files[1])['standard_error']['all_joints']
+  change = score.difference(*files)
+  assert error == pytest.approx(0.30, abs=0.02)
+  assert change['standard_error']['all_joints'] == pytest.approx(0.18, abs=0.02)
+  assert change['totals']['all_joints'] == pytest.approx(
+    88.198 - 86.207, abs=2 * ROUNDING
+  )
+
+
+@pytest.mark.parametrize('change', ['people', 'joints', 'shift'])
+def test_a_changed_file_scores_as_a_loop_says(
+  change, people, published, tmp_path
+):
+  predictions = scipy.io.loadmat(published / S2)['preds']
+  if change == 'people':
+    predictions[[3, 2000]] = predictions[[2000, 3]]
+  elif change == 'joints':
+    predictions[:, [0, 5]] = predictions[:, [5, 0]]
+  else:
+    predictions += people.side[:, None, None] / 128
+  file = score.load(write_h5(tmp_path / 'p.h5', preds=predictions), people)
+  total = score.summarize(file)['totals']['all_joints']
+  assert total == round(slow_all_joints(predictions, people), 4)
+  assert abs(total - 88.198) > ROUNDING
+
+
+def test_the_people_of_our_form_are_matched_in_any_order(
+  people, mpii_data, published, tmp_path
+):
+  # The data's README: on the 270 people whose images are there, 89.66.
+  rows = [
+    row
+    for row, image in enumerate(people.image)
+    if (mpii_data / 'images' / image).is_file()
+  ]
+  rows = np.random.default_rng(0).permutation(rows)
+  predictions = scipy.io.loadmat(published / S2)['preds'][rows]
+  path = write_ours(tmp_path / 'p.h5', people, rows, joints=predictions)
+  result = run(
+    path, published / S2, f'--annotations={mpii_data}/annot/valid.h5'
+  )
+  assert not result.stderr
+  assert '270 of 2,958 people' in result.stdout
+  total = score.summarize(score.load(path, people))['totals']['standard']
+  assert total == pytest.approx(89.66, abs=ROUNDING)
+  # On these people the two files are the same.
+  change = score.difference(
+    score.load(published / S2, people), score.load(path, people)
+  )
+  assert change['people'] == 270
+  assert set(change['totals'].values()) == {0}
+  assert set(change['standard_error'].values()) == {0}
+
+
+def test_json_is_a_list_with_an_object_per_file(mpii_data, published):
+  truth = f'--annotations={mpii_data}/annot/valid.h5'
+  result = run(published / S1, published / S2, truth, '--json')
+  assert result.returncode == 0 and not result.stderr
+  first, second = json.loads(result.stdout)
+  assert (first['file'], first['people']) == (str(published / S1), 2958)
+  for name in ('totals', 'totals_at_0.1', 'standard_error'):
+    assert list(first[name]) == list(pckh.TOTALS)
+  assert list(first['groups']) == list(mpii.SKELETON.groups)
+  assert 0 < first['auc'] < 100
+  assert second['difference']['from'] == first['file']
+
+
+def test_a_plot_of_more_files_than_colors_is_written(few, tmp_path):
+  files = [
+    score.load(write_ours(tmp_path / f'${n}$.h5', few, [0, 1, 2]), few)
+    for n in range(6)
+  ]
+  score.plot(files, tmp_path / 'curves.png')
+  height, width, _ = matplotlib.image.imread(tmp_path / 'curves.png').shape
+  assert width > height > 500
+
+
+@pytest.mark.parametrize('path', ['nowhere/curves.png', 'curves.xyz'])
+def test_a_plot_that_cannot_be_written_is_refused(path, few, tmp_path):
+  file = score.load(write_ours(tmp_path / 'p.h5', few, [0, 1, 2]), few)
+  with pytest.raises(UserError, match='cannot write the picture'):
+    score.plot([file], tmp_path / path)
+
+
+def test_every_layout_of_predictions_is_read_alike(few, tmp_path):
+  predictions = few.joints
+  write_h5(tmp_path / 'a.h5', preds=predictions)
+  write_h5(tmp_path / 'b.h5', preds=predictions.T)
+  scipy.io.savemat(tmp_path / 'c.mat', {'preds': predictions.astype(float)})
+  write_h5(tmp_path / 'd.mat', preds=predictions.T)  # MATLAB's -v7.3
+  write_ours(tmp_path / 'e.h5', few, [2, 0, 1])
+  for path in sorted(tmp_path.iterdir()):
+    file = score.load(path, few)
+    np.testing.assert_array_equal(file.predictions, predictions, path.name)
+    assert set(score.summarize(file)['totals'].values()) == {100}, path.name
+
+
+def with_nan(joints):
+  joints = joints.copy()
+  joints[1, 4, 0] = np.nan
+  return joints
+
+
+MISTAKES = {
+  'of another shape': (
+    lambda path, few: write_h5(path, preds=few.joints[:2]),
+    r'`preds` of shape \(2, 16, 2\); for the 3 people it must be '
+    r'\(3, 16, 2\) or \(2, 16, 3\)',
+  ),
+  'scores alone': (
+    lambda path, few: write_h5(path, score=np.ones(3)),
+    'neither `preds` nor',
+  ),
+  'text': (
+    lambda path, few: write_h5(path, preds=np.full((3, 16, 2), b'1.0')),
+    'no numbers',
+  ),
+  'a folder in the file': (
+    lambda path, few: write_h5(path, **{'preds/inner': np.ones(3)}),
+    'damaged',
+  ),
+  'not a number': (
+    lambda path, few: write_h5(path, preds=with_nan(few.joints)),
+    r'l_knee of person 1 \(a.jpg\) at \(nan, ',
+  ),
+  'not a number in ours': (
+    lambda path, few: write_ours(
+      path, few, [2, 1], joints=with_nan(few.joints[[2, 1]])
+    ),
+    r'l_knee of person 1 \(a.jpg\) at \(nan, ',
+  ),
+  'other people': (
+    lambda path, few: write_ours(
+      path, few, [0, 1], person_index=np.array([0, 7])
+    ),
+    r'has a.jpg \(image 4, person 7\), who is not among the 3',
+  ),
+  'other images': (
+    lambda path, few: write_ours(path, few, [0], image=np.array(['z.jpg'])),
+    'has z.jpg',
+  ),
+  'a person twice': (
+    lambda path, few: write_ours(path, few, [0, 2, 0]),
+    r'a.jpg \(image 4, person 0\) more than once',
+  ),
+  'columns of unequal length': (
+    lambda path, few: write_ours(path, few, [0, 2], joints=few.joints),
+    r'`joints` of shape \(3, 16, 2\)',
+  ),
+  'nobody': (
+    lambda path, few: write_ours(path, few, np.arange(0)),
+    'has no people',
+  ),
+  'garbage': (lambda path, few: path.write_bytes(b'\x93nonsense'), 'damaged'),
+  'empty': (lambda path, few: path.write_bytes(b''), 'damaged'),
+  'absent': (lambda path, few: None, 'there is no file'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_what_is_no_file_of_predictions_is_refused_in_one_line(
+  mistake, few, tmp_path
+):
+  write, message = MISTAKES[mistake]
+  write(tmp_path / 'p.h5', few)
+  with pytest.raises(UserError, match=message) as caught:
+    score.load(tmp_path / 'p.h5', few)
+  assert 'p.h5' in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_truncated_file_is_refused(few, tmp_path):
+  for name in ('p.h5', 'p.mat'):
+    path = tmp_path / name
+    if name == 'p.h5':
+      write_h5(path, preds=few.joints)
+    else:
+      scipy.io.savemat(path, {'preds': few.joints}, do_compression=True)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(UserError, match='damaged|neither'):
+      score.load(path, few)
+
+
+def test_files_without_common_people_have_no_difference(few, tmp_path):
+  files = [
+    score.load(write_ours(tmp_path / f'{rows[0]}.h5', few, rows), few)
+    for rows in ([0, 1], [2])
+  ]
+  with pytest.raises(UserError, match='nobody in common'):
+    score.difference(*files)
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    ([], 'no file of predictions'),
+    (['p.h5'], '--annotations is missing'),
+    (['p.h5', '--annotations=absent.h5'], 'absent.h5 does not exist'),
+    (['p.h5', '--anotations=a.h5'], "Unknown command line flag 'anotations'"),
+  ],
+)
+def test_a_mistaken_command_is_refused_in_one_line(arguments, message):
+  result = run(*arguments)
+  assert result.returncode == 1 and not result.stdout
+  assert result.stderr.startswith('error: ') and message in result.stderr
+  assert result.stderr.count('\n') == 1
