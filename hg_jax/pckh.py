@@ -135,8 +135,8 @@ class Total:
     counts: Counts,  # of T thresholds
   ) -> np.ndarray:  # f64[T]
     """PCKh at each threshold; NaN where no joint is labeled."""
-    correct = np.sum(getattr(counts, self.compare), axis=0)
-    labeled = np.sum(counts.labeled, axis=0)
+    correct = np.asarray(getattr(counts, self.compare)).sum(axis=0)
+    labeled = np.asarray(counts.labeled).sum(axis=0)
     joints = list(self.joints)
     return self.average(correct[..., joints], labeled[joints])
 

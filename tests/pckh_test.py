@@ -129,6 +129,9 @@ def test_jax_inside_jit_counts_as_numpy_does():
   for one, other in zip(counts, pckh.count(*people, mask=mask), strict=True):
     assert isinstance(one, jax.Array) and one.dtype == np.int32
     np.testing.assert_array_equal(one, other)
+  assert pckh.summarize(counts)['totals'] == totals(
+    [array[mask] for array in people]
+  )
 
 
 def test_predictions_of_another_shape_are_refused():
