@@ -9,7 +9,15 @@ import cv2
 import numpy as np
 from absl import flags
 
-from hg_jax import affine, augmentation, figures, mpii, records, synthetic
+from hg_jax import (
+  affine,
+  augmentation,
+  figures,
+  mpii,
+  person_crops,
+  records,
+  synthetic,
+)
 from hg_jax.command import UserError, run
 from hg_jax.config import Augment
 from hg_jax.dataset import People
@@ -91,11 +99,11 @@ def prepare(
     'margin': margin,
   }
   if records.prepared(data_dir):
-    records.require_source(data_dir, source)
+    person_crops.require_source(data_dir, source)
     print(f'{data_dir} is prepared already; delete it to begin afresh.')
     return
   splits, missing = _present(mpii.load(annotations), images, allow_missing)
-  unreadable = records.write(
+  unreadable = person_crops.write(
     splits, source, data_dir, skip_unreadable=skip_unreadable
   )
   report = '\n'.join([*_report(splits), *missing, *unreadable])
@@ -188,7 +196,7 @@ def _contact_sheet(crops: records.Crops, count: int = 24) -> np.ndarray:
   pictures = []
   for row in np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int):
     people = crops.people
-    crop = cv2.imdecode(np.frombuffer(crops.encoded[row], np.uint8), -1)
+    crop = crops.decode(row)
     picture = cv2.resize(crop, (256, 256), interpolation=cv2.INTER_AREA)
     crop_to_picture = affine.scale(256 / len(crop))
     pictures.append(

@@ -149,10 +149,9 @@ def write_overlays(
 
 
 def _picture(crops: Crops, row: int, image_to_input: np.ndarray) -> np.ndarray:
-  crop = cv2.imdecode(
-    np.frombuffer(crops.encoded[row], np.uint8), cv2.IMREAD_COLOR
-  )
   crop_to_input = np.linalg.inv(crops.image_to_crop[row]) @ image_to_input
   size = (_OVERLAY_SIZE, _OVERLAY_SIZE)
-  crop = cv2.warpAffine(crop, affine.to_opencv(crop_to_input), size)
+  crop = cv2.warpAffine(
+    crops.decode(row), affine.to_opencv(crop_to_input), size
+  )
   return np.ascontiguousarray(crop[..., ::-1])
