@@ -13,5 +13,5 @@ from hg_jax.config import Config, Optimizer
 
 def get_config() -> Config:
   return Config(
-      optimizer=Optimizer(name='rmsprop', learning_rate=2.5e-4), batch_size=8
+    optimizer=Optimizer(name='rmsprop', learning_rate=2.5e-4), batch_size=8
   )

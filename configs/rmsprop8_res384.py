@@ -18,7 +18,7 @@ from hg_jax.config import Config, Data, Optimizer
 
 def get_config() -> Config:
   return Config(
-      data=Data(dir='data/mpii672', image_size=384, sigma=1.5),
-      optimizer=Optimizer(name='rmsprop', learning_rate=2.5e-4),
-      batch_size=8,
+    data=Data(dir='data/mpii672', image_size=384, sigma=1.5),
+    optimizer=Optimizer(name='rmsprop', learning_rate=2.5e-4),
+    batch_size=8,
   )

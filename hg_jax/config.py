@@ -155,8 +155,8 @@ def check(config: Config) -> None:
       f'config.data.image_size is {config.data.image_size}; it must be a '
       'multiple of 64.'
     )
-  if config.model.features < 4 or config.model.features % 4:
+  if config.model.features < 8 or config.model.features % 8:
     raise UserError(
       f'config.model.features is {config.model.features}; it must be a '
-      'multiple of 4.'
+      'multiple of 8.'
     )
