@@ -24,24 +24,28 @@ from hg_jax.puppet import (  # fmt: skip
 )
 
 # Of each limb: the points it joins, its radius at both, and how far it lies
-# before the body's middle; then the garment over it, and which stretch of the
-# style's `legs` or `sleeves` is on this limb.
+# before the body's middle; the garment over it, and which stretch of the
+# style's `legs` or `sleeves` is on it.
 LIMBS = {
   'thigh': ('hip', 'knee', (0.36, 0.25), 0.0,
             'trousers', 'legs', (0.0, 0.5)),
-  'shin': ('knee', 'ankle', (0.25, 0.15), -0.02,
+  'shin': ('knee', 'ankle', (0.25, 0.15), 0.02,
            'trousers', 'legs', (0.5, 1.0)),
-  'foot': ('ankle', 'toe', (0.17, 0.15), 0.0,
+  'foot': ('ankle', 'toe', (0.17, 0.15), 0.04,
            'shoes', 'legs', (0.0, 0.01)),
   'upper arm': ('shoulder', 'elbow', (0.25, 0.18), 0.3,
                 'shirt', 'sleeves', (0.0, 0.5)),
-  'forearm': ('elbow', 'wrist', (0.18, 0.12), 0.35,
+  'forearm': ('elbow', 'wrist', (0.18, 0.12), 0.32,
               'shirt', 'sleeves', (0.5, 1.0)),
-  'hand': ('wrist', 'hand', (0.13, 0.16), 0.36,
+  'hand': ('wrist', 'hand', (0.13, 0.16), 0.34,
            'shirt', 'sleeves', (1.0, 1.2)),
 }  # fmt: skip
+# Of each pad, its radius; it is worn over the two limbs that meet there.
+PADS = {'ankle': 0.24, 'knee': 0.29, 'wrist': 0.21, 'elbow': 0.23}
 PARTS = ('hips', 'chest', 'neck', 'hair', 'head') + tuple(
-  f'{side} {limb}' for side in SIDES for limb in LIMBS
+  f'{side} {part}'
+  for side in SIDES
+  for part in (*LIMBS, *(f'{joint} pad' for joint in PADS))
 )
 # The parts that a joint may be seen on; anything else there hides it.
 SEEN_ON = {
@@ -52,12 +56,9 @@ SEEN_ON = {
 }
 for _side, _joints in SIDES.items():
   SEEN_ON |= {
-    _joints['ankle']: (f'{_side} shin', f'{_side} foot'),
-    _joints['knee']: (f'{_side} thigh', f'{_side} shin'),
     _joints['hip']: (f'{_side} thigh', 'hips', 'chest'),
-    _joints['wrist']: (f'{_side} forearm', f'{_side} hand'),
-    _joints['elbow']: (f'{_side} upper arm', f'{_side} forearm'),
     _joints['shoulder']: (f'{_side} upper arm', 'chest'),
+    **{_joints[_pad]: (f'{_side} {_pad} pad',) for _pad in PADS},
   }
 
 _SHIFT = 4  # OpenCV takes coordinates in 1 / 16 px
@@ -145,6 +146,7 @@ def seen(
 def _limbs(puppet: Puppet) -> Iterator[tuple[float, str, list[Layer]]]:
   style, unit = puppet.style, puppet.head_size
   for side, joints in SIDES.items():
+    limbs = []
     for limb, row in LIMBS.items():
       start, end, radii, before, garment, length, (first, last) = row
       start, end = puppet.points[joints[start]], puppet.points[joints[end]]
@@ -155,7 +157,12 @@ def _limbs(puppet: Puppet) -> Iterator[tuple[float, str, list[Layer]]]:
         cloth = _taper(start, end, 1.1 * radii, min(covered, 1.0))
         layers.append((cloth, getattr(style, garment)))
       nearness = (start[2] + end[2]) / 2 / unit + before
+      limbs.append((nearness, limb))
       yield nearness, f'{side} {limb}', layers
+    for joint, radius in PADS.items():
+      pad = [(*puppet.points[joints[joint], :2], radius * unit * style.girth)]
+      over = max(n for n, limb in limbs if joint in LIMBS[limb][:2])
+      yield over + 0.01, f'{side} {joint} pad', [(pad, style.pads[joint])]
 
 
 def _taper(start, end, radii, length: float) -> list:

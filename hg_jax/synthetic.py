@@ -99,7 +99,7 @@ def _draw_image(
     cast.append(puppet.create(rng, center, head_size))
     painter.paint(canvas, cast[-1], person)
   for body in cast:
-    if rng.uniform() < 0.35:
+    if rng.uniform() < 0.3:
       _hide(rng, canvas, body)
   grain = rng.standard_normal((height, width, 1), np.float32)
   picture = canvas.image + rng.uniform(2, 9) * grain
@@ -162,8 +162,7 @@ def _to_jpeg(picture: np.ndarray) -> bytes:
 def _backdrop(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
   """A wall and a floor in faded colors, each a gradient, with soft stains."""
   horizon = int(rng.uniform(0.5, 0.9) * height)
-  colors = np.array([puppet.random_color(rng) for _ in range(4)])
-  colors = 0.5 * colors + 0.5 * colors.mean(axis=1, keepdims=True)
+  colors = [_faded(puppet.random_color(rng)) for _ in range(4)]
   ramps = [
     np.linspace(colors[0], colors[1], horizon),
     np.linspace(colors[2], colors[3], height - horizon),
@@ -172,6 +171,11 @@ def _backdrop(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
   stains = cv2.resize(stains, (width, height), interpolation=cv2.INTER_CUBIC)
   picture = np.concatenate(ramps)[:, None] + stains[..., None]
   return picture.clip(0, 255).astype(np.uint8)
+
+
+def _faded(color: puppet.Color) -> np.ndarray:
+  """The color halfway to gray: scenery, paler than what puppets wear."""
+  return 0.5 * np.array(color) + 0.5 * np.mean(color)
 
 
 def _clutter(rng: np.random.Generator, canvas: painter.Canvas) -> None:
@@ -195,7 +199,7 @@ def _hide(
 def _thing(rng, canvas, place, size: float) -> None:
   """A ball, box or bar about `place`; `size` is about its radius, px."""
   flesh = puppet.SKIN[rng.integers(len(puppet.SKIN))]
-  color = flesh if rng.uniform() < 0.3 else puppet.random_color(rng)
+  color = flesh if rng.uniform() < 0.3 else _faded(puppet.random_color(rng))
   reach = size * rng.uniform(0.6, 1.6, 2)
   kind = rng.integers(3)
   if kind == 0:
