@@ -41,7 +41,7 @@ LIMBS = {
            'shirt', 'sleeves', (1.0, 1.2)),
 }  # fmt: skip
 # Of each pad, its radius; it is worn over the two limbs that meet there.
-PADS = {'ankle': 0.24, 'knee': 0.29, 'wrist': 0.21, 'elbow': 0.23}
+PADS = {'ankle': 0.26, 'knee': 0.29, 'wrist': 0.26, 'elbow': 0.26}
 PARTS = ('hips', 'chest', 'neck', 'hair', 'head') + tuple(
   f'{side} {part}'
   for side in SIDES
