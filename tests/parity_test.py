@@ -23,7 +23,10 @@ BOTTOM = ('low2', 'low2', 'low2', 'low2')  # of an hourglass
 
 @pytest.fixture(scope='module')
 def torch():
-  return pytest.importorskip('torch', reason='parity takes PyTorch')
+  torch = pytest.importorskip('torch', reason='parity takes PyTorch')
+  # Its threads spin while they wait, which starves those of JAX.
+  torch.set_num_threads(1)
+  return torch
 
 
 @pytest.fixture(scope='module')
@@ -123,7 +126,7 @@ def test_training_heatmaps_are_within_rounding_of_pytorchs(port, torch):
 @pytest.fixture(scope='module')
 def gradients64():
   """Jitted (variables, image, targets) -> gradients, heatmaps, updates."""
-  model = hourglass.StackedHourglass(2, 16, features=16, dtype='float64')
+  model = hourglass.StackedHourglass(2, 16, features=8, dtype='float64')
 
   @jax.jit
   def gradients(variables, image, targets):
@@ -143,48 +146,43 @@ def gradients64():
 
 
 def backward(torch, network, image, targets):
-  """PyTorch's gradients by our names, of PORT's loss, and its heatmaps."""
+  """Leaves the gradients of PORT's loss in `network`; returns its heatmaps."""
   heatmaps = network(torch.from_numpy(image))
   targets = torch.from_numpy(targets).permute(0, 3, 1, 2)[:, None]
   # Over people, stacks, joints and pixels (SPEC 3).
   loss = torch.mean((heatmaps - targets) ** 2)
   network.zero_grad()
   loss.backward()
-  gradients = {
-    name: parameter.grad.numpy().copy()
-    for name, parameter in network.named_parameters()
-    if parameter.grad is not None  # of a skip that is never taken
-  }
-  both = to_numpy(network) | gradients
-  return convert.from_torch(both)['params'], as_ours(heatmaps)
+  return as_ours(heatmaps)
 
 
-def assert_close(ours, theirs, tolerance):
-  """No number differs by more than `tolerance` of its array's largest."""
-  jax.tree.map_with_path(
-    lambda path, a, b: np.testing.assert_allclose(
-      a, b, rtol=0, atol=tolerance * max(np.abs(b).max(), 1e-6), err_msg=path
-    ),
-    ours,
-    theirs,
-  )
+def largest_difference(ours, theirs):
+  differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), ours, theirs)
+  return max(jax.tree.leaves(differences))
 
 
 def test_gradients_equal_pytorchs(port, torch, gradients64):
   with jax.enable_x64(True):
-    network = random_network(port, torch, stacks=2, features=16).double()
+    network = random_network(port, torch, stacks=2, features=8).double()
     variables = convert.from_torch(to_numpy(network))
-    batch = random_batch(64, np.float64)
-    expected, expected_heatmaps = backward(torch, network, *batch)
+    batch = random_batch(128, np.float64)
+    expected_heatmaps = backward(torch, network, *batch)
+    theirs = {
+      name: parameter.grad.numpy()
+      for name, parameter in network.named_parameters()
+      if parameter.grad is not None  # of a skip that is never taken
+    }
+    expected = convert.from_torch(to_numpy(network) | theirs)['params']
     gradients, (heatmaps, _) = gradients64(variables, *batch)
-    np.testing.assert_allclose(heatmaps, expected_heatmaps, atol=1e-8)
-    assert_close(gradients, expected, 1e-6)
+    assert np.abs(heatmaps - expected_heatmaps).max() < 1e-9
+    # The kernels' largest gradients are from 1e-4 to 1.
+    assert largest_difference(gradients, expected) < 1e-9
 
 
 @pytest.mark.parametrize('name', LEARNING_RATES)
 def test_five_steps_equal_pytorchs(port, torch, gradients64, name):
   with jax.enable_x64(True):
-    network = random_network(port, torch, stacks=2, features=16).double()
+    network = random_network(port, torch, stacks=2, features=8).double()
     variables = start = convert.from_torch(to_numpy(network))
     rate = LEARNING_RATES[name]
     theirs = {
@@ -197,7 +195,7 @@ def test_five_steps_equal_pytorchs(port, torch, gradients64, name):
     )
     state = ours.init(variables['params'])
     update = jax.jit(ours.update)
-    batch = random_batch(64, np.float64)
+    batch = random_batch(128, np.float64)
     for _ in range(5):
       backward(torch, network, *batch)
       theirs.step()
@@ -206,7 +204,5 @@ def test_five_steps_equal_pytorchs(port, torch, gradients64, name):
       params = optax.apply_updates(variables['params'], steps)
       variables = {'params': params, **updates}
     expected = convert.from_torch(to_numpy(network))['params']
-    assert_close(variables['params'], expected, 1e-6)
-    kernel = ('stack1', 'hourglass', *BOTTOM, 'conv2', 'kernel')
-    moved = [flatten_dict(p)[kernel] for p in (params, start['params'])]
-    assert np.abs(moved[0] - moved[1]).max() > 1e-4
+    assert largest_difference(variables['params'], expected) < 1e-7
+    assert largest_difference(variables['params'], start['params']) > 1e-3
