@@ -1,0 +1,126 @@
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from hg_jax import (
+  augmentation,
+  input_pipeline,
+  mpii,
+  person_crops,
+  records,
+  resident,
+)
+from hg_jax.command import UserError
+from hg_jax.config import Augment, Config
+from hg_jax.records import Crops
+
+NO_COLOR = Augment(saturation=0, brightness=0, contrast=0)
+
+
+@pytest.fixture(scope='module')
+def crops(mpii_data, tmp_path_factory) -> Crops:
+  """Real people, one of them smaller than the rest."""
+  data_dir = tmp_path_factory.mktemp('resident')
+  everyone = mpii.load(mpii_data / 'annot' / 'mpii_annotations.json.gz')
+  folder = mpii_data / 'images'
+  there = [(folder / image).exists() for image in everyone['train'].image]
+  people = everyone['train'][np.flatnonzero(there)]
+  rows = [*range(0, len(people), 120), people.side.argmin()]
+  source = {'images': str(folder), 'annotations': '', 'size': 448}
+  source |= {'margin': augmentation.margin(Augment())}
+  person_crops.write(
+    {'train': people[rows]}, source, data_dir, skip_unreadable=False
+  )
+  crops = records.read(data_dir, 'train')
+  sizes = [len(crops.decode(row)) for row in range(len(crops))]
+  assert min(sizes) < max(sizes) == 448
+  return crops
+
+
+@pytest.fixture(scope='module')
+def stored(crops) -> jax.Array:
+  return resident.store(crops, jax.local_devices()[:2])
+
+
+def both(crops, stored, config):
+  """Batches of the two ways to make inputs, each as [B, ...] on the host."""
+  for device, host in itertools.zip_longest(
+    resident.train_batches(stored, crops, config, start=0),
+    input_pipeline.train_batches(crops, config, start=0),
+  ):
+    whole = {
+      name: np.asarray(array).reshape(-1, *array.shape[2:])
+      for name, array in device.items()
+    }
+    assert whole.keys() == host.keys()
+    yield whole, host
+
+
+def difference(device, host) -> np.ndarray:
+  assert device['image'].dtype == host['image'].dtype == np.uint8
+  return np.abs(device['image'].astype(int) - host['image'])
+
+
+def test_crops_made_on_the_device_are_opencvs_to_a_gray_level(crops, stored):
+  config = Config(batch_size=8, steps=4, augment=NO_COLOR)
+  for device, host in both(crops, stored, config):
+    error = difference(device, host)
+    assert error.max() <= 1
+    # Roundings of a half that fall the other way.
+    assert (error > 0).mean() < 1e-3
+
+
+def test_colors_made_on_the_device_are_opencvs(crops, stored):
+  config = Config(batch_size=8, steps=4)
+  for device, host in both(crops, stored, config):
+    error = difference(device, host)
+    # Contrast and saturation multiply a difference of the warp by 2 at most.
+    assert error.max() <= 2
+    assert (error > 0).mean() < 1e-3
+
+
+def test_heatmaps_made_on_the_device_are_exactly_the_hosts(crops, stored):
+  config = Config(batch_size=8, steps=4)
+  for device, host in both(crops, stored, config):
+    np.testing.assert_array_equal(device['heatmaps'], host['heatmaps'])
+    assert host['heatmaps'].max() == 1
+
+
+def test_evaluation_inputs_are_the_same_both_ways(crops, stored):
+  config = Config()
+  host = input_pipeline.evaluation_batches(crops, config, 8)
+  device = resident.evaluation_batches(stored, crops, config, 8)
+  for batch, expected in itertools.zip_longest(device, host):
+    assert batch.keys() == expected.keys()
+    assert difference(jax.device_get(batch), expected).max() <= 1
+    for name in batch.keys() - {'image'}:
+      np.testing.assert_array_equal(batch[name], expected[name], name)
+
+
+def test_the_shares_of_the_processes_make_the_whole_batch(crops, stored):
+  config = Config(batch_size=8, steps=2)
+  (whole,) = resident.train_batches(stored, crops, config, start=1)
+  shares = [
+    next(
+      resident.train_batches(
+        stored, crops, config, start=1, process=process, processes=2
+      )
+    )
+    for process in range(2)
+  ]
+  image = np.concatenate([np.asarray(share['image']) for share in shares])
+  np.testing.assert_array_equal(
+    image.reshape(-1, 256, 256, 3),
+    np.asarray(whole['image']).reshape(-1, 256, 256, 3),
+  )
+
+
+def test_too_little_memory_is_refused_with_how_much_it_takes(crops):
+  large = dataclasses.replace(crops, size=200_000)
+  gigabytes = len(crops) * 200_000**2 * 3 / 1e9
+  with pytest.raises(UserError, match=f'needs {gigabytes:.1f} GB') as refused:
+    resident.store(large, jax.local_devices()[:1])
+  assert '--size' in str(refused.value)
