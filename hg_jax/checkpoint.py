@@ -149,6 +149,7 @@ def require_same_run(workdir: Path, config: Config) -> None:
 # Settings that do not change what a step computes.
 _FREE = {
   'data.dir',
+  'data.resident',  # Its inputs are the same to a gray level.
   'evaluate.batch_size',
   'evaluate.flip_test',
   'evaluate.figures',

@@ -6,6 +6,7 @@ Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hg_jax import affine, heatmaps, inference, input_pipeline, pckh
+from hg_jax import affine, heatmaps, inference, pckh, resident
 from hg_jax.config import Config
 from hg_jax.hourglass import StackedHourglass
 from hg_jax.records import Crops
@@ -57,6 +58,11 @@ class Evaluator:
     # Devices share a batch equally; the last one is padded anyhow.
     devices = jax.local_device_count()
     self._batch_size = -(-config.evaluate.batch_size // devices) * devices
+    self._stored = (
+      resident.store(crops, jax.local_devices())
+      if config.data.resident
+      else None
+    )
     self._step = jax.jit(
       partial(evaluate_batch, model, flip_test=config.evaluate.flip_test)
     )
@@ -64,12 +70,9 @@ class Evaluator:
   def run(self, variables: dict[str, Any]) -> Results:
     """Evaluates the network with these weights."""
     variables = jax.device_put(variables, self._whole)
-    batches = input_pipeline.evaluation_batches(
-      self._crops, self._config, self._batch_size
-    )
     outputs = [
       self._step(variables, jax.device_put(batch, self._split))
-      for batch in batches
+      for batch in self._batches()
     ]
     counts, errors, joints, score = zip(*jax.device_get(outputs), strict=True)
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
@@ -81,6 +84,14 @@ class Evaluator:
       joints=np.concatenate(joints)[:people],
       score=np.concatenate(score)[:people],
     )
+
+  def _batches(self) -> Iterator[dict[str, Any]]:
+    arguments = self._crops, self._config, self._batch_size
+    if self._config.data.resident:
+      return resident.evaluation_batches(self._stored, *arguments)
+    from hg_jax import input_pipeline  # TensorFlow
+
+    return input_pipeline.evaluation_batches(*arguments)
 
 
 def evaluate_batch(

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from hg_jax import checkpoint, prepare, report, train
+from hg_jax import checkpoint, report, train
 from hg_jax import config as config_lib
 from hg_jax.command import UserError, run
 from hg_jax.config import Config
@@ -60,6 +60,8 @@ def train_run(config: Config, workdir: Path) -> None:
   if (workdir / 'config.json').exists():
     checkpoint.require_same_run(workdir, config)
   if config.data.synthetic_people:
+    from hg_jax import prepare  # TensorFlow
+
     prepare.prepare_synthetic(
       Path(config.data.dir), config.data.synthetic_people
     )

@@ -39,7 +39,9 @@ def evaluate_run(
     UserError: there is no such checkpoint or split, or it does not fit.
   """
   step, variables = load_variables(workdir, config, which)
-  crops = records.read(Path(config.data.dir), split)
+  crops = records.read(
+    Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
+  )
   results = Evaluator(train.create_model(config), config, crops).run(variables)
   summary = {
     'step': step,

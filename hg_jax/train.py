@@ -5,7 +5,7 @@ Axes: B batch, S input px, H = S // 4 heatmap px, N stacks, K joints.
 
 import collections
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -18,9 +18,9 @@ from hg_jax import (
   checkpoint,
   evaluate,
   hourglass,
-  input_pipeline,
   optimizer,
   records,
+  resident,
 )
 from hg_jax.command import UserError
 from hg_jax.config import Config
@@ -136,6 +136,22 @@ def split(batch: Batch) -> Batch:
   }
 
 
+def train_batches(
+  crops: records.Crops,
+  config: Config,
+  start: int,
+  devices: Sequence[jax.Device],
+) -> Iterator[Batch]:
+  """The batches from step `start` on, split, made where the config says."""
+  if config.data.resident:
+    stored = resident.store(crops, devices)
+    return resident.train_batches(stored, crops, config, start=start)
+  from hg_jax import input_pipeline  # TensorFlow
+
+  batches = input_pipeline.train_batches(crops, config, start=start)
+  return (split(batch) for batch in batches)
+
+
 def check_devices(config: Config) -> None:
   """Refuses a batch that the devices cannot share equally."""
   devices = jax.device_count()
@@ -154,8 +170,12 @@ def train_and_evaluate(config: Config, workdir: Path) -> None:
     UserError: the config, the data or the workdir cannot be used.
   """
   check_devices(config)
-  train_crops = records.read(Path(config.data.dir), 'train')
-  valid_crops = records.read(Path(config.data.dir), 'valid')
+  train_crops, valid_crops = (
+    records.read(
+      Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
+    )
+    for split in ('train', 'valid')
+  )
   tx = optimizer.make_optimizer(config.optimizer)
   state = create_train_state(config, tx)
   checkpoints = checkpoint.Checkpoints(workdir)
@@ -164,14 +184,16 @@ def train_and_evaluate(config: Config, workdir: Path) -> None:
   start = int(state.step)
   writer = Writer(workdir, step=start, steps=config.steps)
   writer.line(_describe(config, len(train_crops), len(valid_crops), start))
+  for line in (*train_crops.skipped, *valid_crops.skipped):
+    writer.line(f'skipping {line}')
   model = create_model(config)
   train_step = make_train_step(model, tx, config.loss)
   evaluator = evaluate.Evaluator(model, config, valid_crops)
-  batches = input_pipeline.train_batches(train_crops, config, start=start)
+  batches = train_batches(train_crops, config, start, jax.local_devices())
   state = replicate(state)
   log = _Log(writer, config, start)
   for step, batch in enumerate(log.timed(batches), start + 1):
-    state, metrics = train_step(state, split(batch))
+    state, metrics = train_step(state, batch)
     log.add(step, metrics)
     scores = None
     if step % config.evaluate_every == 0 or step == config.steps:
