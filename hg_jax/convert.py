@@ -84,11 +84,10 @@ def from_torch(
   variables = {}
   for name, (path, shape) in expected.items():
     value = np.asarray(weights[name])
-    if value.ndim == 4:
-      value = value.transpose(2, 3, 1, 0)  # OIHW to HWIO
     if value.shape != shape:
-      raise UserError(f'{_OTHER} {name} is {np.shape(weights[name])}')
-    variables[path] = value
+      raise UserError(f'{_OTHER} {name} is {value.shape}, should be {shape}')
+    # OIHW to HWIO
+    variables[path] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
   return unflatten_dict(variables)
 
 
@@ -101,7 +100,7 @@ def _without_prefix(state_dict):
 
 
 def _expected(weights):
-  """PORT's names of all that the network uses, with our path and shape."""
+  """PORT's names of all that the network uses: our path, PORT's shape."""
   model = StackedHourglass(
     stacks=sum(bool(re.match(r'outs\.\d+\.conv\.weight$', n)) for n in weights),
     joints=len(weights[_HEAD]),
@@ -110,10 +109,14 @@ def _expected(weights):
   image = jax.ShapeDtypeStruct((1, STRIDE, STRIDE, 3), np.float32)
   init = partial(model.init, train=False)
   variables = jax.eval_shape(init, jax.random.key(0), image)
-  return {
-    _torch_name(path): (path, leaf.shape)
-    for path, leaf in flatten_dict(variables).items()
-  }
+  expected = {}
+  for path, leaf in flatten_dict(variables).items():
+    shape = leaf.shape
+    if len(shape) == 4:
+      height, width, inputs, outputs = shape
+      shape = (outputs, inputs, height, width)
+    expected[_torch_name(path)] = (path, shape)
+  return expected
 
 
 def _few(names):
@@ -130,8 +133,8 @@ def to_torch(variables: dict[str, Any]) -> dict[str, np.ndarray]:
   state_dict = {}
   for path, value in flatten_dict(variables).items():
     value = np.asarray(value)
-    if value.ndim == 4:  # HWIO to OIHW
-      value = value.transpose(3, 2, 0, 1)
+    # HWIO to OIHW
+    value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
     state_dict[_torch_name(path)] = value
   for name, value in list(state_dict.items()):
     module, _, leaf = name.rpartition('.')

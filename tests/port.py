@@ -74,14 +74,12 @@ class PoseNet(nn.Module):
 
   def __init__(self, stacks, features=256, joints=16):
     super().__init__()
-    # 64 and 128 in PORT, whatever the features; ours scale with them.
-    quarter, half = features // 4, features // 2
     self.pre = nn.Sequential(
-      Conv(3, quarter, size=7, stride=2, norm=True),
-      Residual(quarter, half),
+      Conv(3, 64, size=7, stride=2, norm=True),
+      Residual(64, 128),
       nn.MaxPool2d(2),
-      Residual(half, half),
-      Residual(half, features),
+      Residual(128, 128),
+      Residual(128, features),
     )
     between, every = range(stacks - 1), range(stacks)
     self.hgs = nn.ModuleList(

@@ -1,0 +1,198 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from hg_jax import checkpoint, convert, hourglass
+from hg_jax.command import UserError
+
+MODEL = hourglass.StackedHourglass(2, joints=16, features=8)
+
+
+def random_variables(model=MODEL):
+  variables = hourglass.create_variables(model, 0, 64)
+  generator = np.random.default_rng(1)
+  return jax.tree.map(
+    lambda leaf: generator.normal(size=leaf.shape).astype(np.float32),
+    variables,
+  )
+
+
+def assert_same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.', 'model.module.'])
+def test_weights_come_back_to_the_bit(prefix):
+  variables = random_variables()
+  state_dict = {
+    prefix + name: value for name, value in convert.to_torch(variables).items()
+  }
+  assert_same(convert.from_torch(state_dict), variables)
+
+
+def test_names_and_shapes_are_those_of_the_original():
+  # SPEC 1.2; of 256 features, as published.
+  model = hourglass.StackedHourglass(2, joints=16)
+  state_dict = convert.to_torch(hourglass.create_variables(model, 0, 64))
+  bottom = 'hgs.1.0.low2.low2.low2.low2'
+  expected = {
+    'pre.0.conv.weight': (64, 3, 7, 7),
+    'pre.0.bn.running_var': (64,),
+    'pre.1.skip_layer.conv.weight': (128, 64, 1, 1),
+    'pre.3.conv3.conv.weight': (128, 64, 1, 1),
+    'pre.4.bn1.weight': (128,),
+    'hgs.0.0.up1.conv2.conv.weight': (128, 128, 3, 3),
+    f'{bottom}.bn2.running_mean': (128,),
+    f'{bottom}.low3.conv1.conv.bias': None,  # the bottom is a residual
+    'features.1.0.bn3.bias': (128,),
+    'features.1.1.conv.weight': (256, 256, 1, 1),
+    'features.1.1.bn.num_batches_tracked': (),
+    'outs.1.conv.bias': (16,),
+    'merge_features.0.conv.conv.weight': (256, 256, 1, 1),
+    'merge_preds.0.conv.conv.weight': (256, 16, 1, 1),
+    'merge_preds.1.conv.conv.weight': None,  # nothing follows the last stack
+  }
+  assert {
+    name: np.shape(state_dict[name]) if name in state_dict else None
+    for name in expected
+  } == expected
+  assert len(state_dict) == 742  # SPEC 1.1
+  sizes = [
+    np.size(value)
+    for name, value in state_dict.items()
+    if not name.endswith(('running_mean', 'running_var', 'tracked'))
+  ]
+  assert sum(sizes) == 8_429_088  # SPEC 1.1, with what is never used
+
+
+def test_what_is_never_used_is_dropped_and_comes_back_as_zeros():
+  variables = random_variables()
+  state_dict = convert.to_torch(variables)
+  unused = {
+    name
+    for name in state_dict
+    if 'skip_layer' in name and not name.startswith(('pre.1.', 'pre.4.'))
+  }
+  assert len(unused) == 29 * 2  # SPEC 1.1: 29 of 31 residuals
+  for name in unused:
+    assert not state_dict[name].any()
+    state_dict[name] = state_dict[name] + 1
+  assert_same(convert.from_torch(state_dict), variables)
+  for name in unused:
+    del state_dict[name]
+  assert_same(convert.from_torch(state_dict), variables)
+
+
+def test_the_original_loads_what_comes_back():
+  torch = pytest.importorskip('torch', reason='parity takes PyTorch')
+  port = pytest.importorskip('port')
+  network = port.PoseNet(2, features=8)
+  state_dict = convert.to_torch(random_variables())
+  network.load_state_dict(
+    {name: torch.from_numpy(value.copy()) for name, value in state_dict.items()}
+  )
+  for name, value in network.state_dict().items():
+    np.testing.assert_array_equal(value.numpy(), state_dict[name])
+
+
+def without(state_dict, *names):
+  return {n: value for n, value in state_dict.items() if n not in names}
+
+
+@pytest.mark.parametrize(
+  ('change', 'complaint'),
+  [
+    (lambda s: {}, 'missing outs.0.conv.weight; unexpected nothing'),
+    (
+      lambda s: {'module.conv1.weight': s['pre.0.conv.weight']},
+      'unexpected module.conv1.weight',
+    ),
+    (lambda s: without(s, 'pre.4.conv3.conv.weight'), 'missing pre.4.conv3'),
+    (
+      lambda s: without(s, 'hgs.0.0.up1.bn2.bias', 'outs.1.conv.bias'),
+      'missing hgs.0.0.up1.bn2.bias and 1 more; unexpected nothing',
+    ),
+    (
+      lambda s: without(s, 'pre.1.skip_layer.conv.bias'),
+      'missing pre.1.skip_layer.conv.bias;',
+    ),
+    (
+      lambda s: s | {'fc.weight': np.zeros(3)},
+      'missing nothing; unexpected fc.weight',
+    ),
+    (
+      lambda s: s | {'hgs.1.0.low1.bn1.weight': np.zeros(5)},
+      r'hgs.1.0.low1.bn1.weight is \(5,\), should be \(8,\)',
+    ),
+  ],
+)
+def test_another_network_is_refused_by_what_differs(change, complaint):
+  with pytest.raises(UserError, match=complaint):
+    convert.from_torch(change(convert.to_torch(random_variables())))
+
+
+@pytest.fixture
+def torch():
+  return pytest.importorskip('torch', reason='its files take PyTorch')
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_a_checkpoint_becomes_a_run(torch, tmp_path, wrapped):
+  variables = random_variables()
+  saved = {
+    f'model.module.{name}': torch.from_numpy(value.copy())
+    for name, value in convert.to_torch(variables).items()
+  }
+  if wrapped:
+    saved = {'state_dict': saved, 'optimizer': {'state': {}}, 'epoch': 7}
+  torch.save(saved, tmp_path / 'checkpoint.pt')
+  convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
+
+  config = checkpoint.load_config(tmp_path / 'run')
+  assert (config.model.stacks, config.model.features) == (2, 8)
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
+  restored = checkpoints.restore_variables(
+    checkpoints.best(), hourglass.create_variables(MODEL, 1, 64)
+  )
+  checkpoints.close()
+  assert_same(restored, variables)
+
+
+def test_what_is_no_checkpoint_is_refused_by_name(torch, tmp_path):
+  path = tmp_path / 'checkpoint.pt'
+  output = tmp_path / 'run'
+  with pytest.raises(UserError, match='checkpoint.pt: No such file'):
+    convert.convert(path, output)
+  for content in (b'', b'not a checkpoint', b'PK\x03\x04 cut short'):
+    path.write_bytes(content)
+    with pytest.raises(UserError, match='checkpoint.pt is no file of PyTorch'):
+      convert.convert(path, output)
+  for saved in ([1, 2], {'epoch': 3}, {'state_dict': torch.zeros(2)}):
+    torch.save(saved, path)
+    with pytest.raises(UserError, match='checkpoint.pt holds no state_dict'):
+      convert.convert(path, output)
+  torch.save({'weight': torch.zeros(2)}, path)
+  with pytest.raises(UserError, match='checkpoint.pt: .* unexpected weight'):
+    convert.convert(path, output)
+  assert not output.exists()
+
+
+def test_the_command_needs_a_file_and_a_folder():
+  result = subprocess.run(
+    [sys.executable, '-m', 'hg_jax.convert', 'checkpoint.pt'],
+    cwd=Path(__file__).parents[1],
+    capture_output=True,
+    text=True,
+  )
+  assert result.returncode == 1
+  assert result.stderr.splitlines()[-1].startswith('error: say what to convert')
+
+
+def test_a_missing_pytorch_is_asked_for_by_name(monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  with pytest.raises(UserError, match='pip install torch'):
+    convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
