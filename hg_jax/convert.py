@@ -208,7 +208,7 @@ def convert(path: Path, output: Path) -> None:
     )
   settings = config.Config(model=config.Model(stacks=stacks, features=features))
   checkpoint.save_weights(output, settings, variables)
-  print(f'{output}: {stacks} stacks of {features} features from {path}')
+  print(f'{output}: from {path}; stacks {stacks}, features {features}')
 
 
 def main(argv: list[str]) -> None:
