@@ -140,7 +140,10 @@ def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
       [
         [
           run.name,
-          *(_number(stack['all_joints']) for stack in run.results['stacks']),
+          *(
+            _number(stack['totals']['all_joints'])
+            for stack in run.results['stacks']
+          ),
           *[''] * (stacks - len(run.results['stacks'])),
         ]
         for run in runs

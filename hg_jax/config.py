@@ -160,8 +160,7 @@ def check(config: Config) -> None:
       f'config.data.image_size is {config.data.image_size}; it must be a '
       'multiple of 64.'
     )
-  if config.model.features < 8 or config.model.features % 8:
+  if config.model.features < 2 or config.model.features % 2:
     raise UserError(
-      f'config.model.features is {config.model.features}; it must be a '
-      'multiple of 8.'
+      f'config.model.features is {config.model.features}; it must be even.'
     )

@@ -118,12 +118,11 @@ class Stem(nn.Module):
     self, x: jax.Array
   ) -> jax.Array:  # [B,S,S,3] -> [B,H,H,features]
     block = {'conv': self.conv, 'norm': self.norm}
-    quarter, half = self.features // 4, self.features // 2
-    x = self.conv(quarter, 7, stride=2, name='conv')(x)
+    x = self.conv(64, 7, stride=2, name='conv')(x)
     x = nn.relu(self.norm(name='norm')(x))
-    x = Residual(half, **block, name='residual1')(x)
+    x = Residual(128, **block, name='residual1')(x)
     x = max_pool(x)
-    x = Residual(half, **block, name='residual2')(x)
+    x = Residual(128, **block, name='residual2')(x)
     return Residual(self.features, **block, name='residual3')(x)
 
 
@@ -169,8 +168,7 @@ class StackedHourglass(nn.Module):
   Attributes:
     stacks: N, every stack's heatmaps are supervised, the last are the answer.
     joints: K.
-    features: C of the hourglasses, a multiple of 8; the stem has a quarter,
-      then half of it.
+    features: C of the hourglasses, even; the stem's widths are fixed.
     dtype: of the computation. Parameters, batch statistics and heatmaps are
       float32 whatever it is.
     axis_name: of the `pmap` over whose devices batch statistics are averaged

@@ -70,12 +70,14 @@ def make_train_step(
   model: hourglass.StackedHourglass,
   tx: optax.GradientTransformation,
   loss: str,
+  devices: Sequence[jax.Device],
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Makes one update from a batch that lies split over the devices.
+  """Returns the function that makes one update, on `devices` together.
 
-  The step takes the state without and the batch with a leading axis of local
-  devices, and gives the state up (its memory is used again). Metrics:
-  'loss', and 'zero_loss', that of the all-zero prediction (SPEC 0.8).
+  It takes the state as `replicate` and the batch as `split` give them, and
+  gives the state up: its memory is used again. The loss is 'mean' or 'sum',
+  as in the config. Metrics: 'loss', and 'zero_loss', that of the all-zero
+  prediction (SPEC 0.8).
   """
   reduce = {'mean': jnp.mean, 'sum': jnp.sum}[loss]
 
@@ -114,24 +116,24 @@ def make_train_step(
     in_axes=(None, 0),
     out_axes=None,
     donate_argnums=0,
+    devices=devices,
   )
 
 
-def replicate(state: TrainState) -> TrainState:
-  """Puts the state on every local device, without a leading axis.
+def replicate(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
+  """Puts the state on every device, without a leading axis.
 
   On the mesh that `pmap` returns it on; elsewhere the second step would
   compile again.
   """
-  mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+  mesh = Mesh(np.array(devices), (AXIS,))
   return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
 
 
-def split(batch: Batch) -> Batch:
-  """Gives each array a leading axis of local devices."""
-  devices = jax.local_device_count()
+def split(batch: Batch, devices: Sequence[jax.Device]) -> Batch:
+  """Gives each array a leading axis of devices."""
   return {
-    name: array.reshape(devices, -1, *array.shape[1:])
+    name: array.reshape(len(devices), -1, *array.shape[1:])
     for name, array in batch.items()
   }
 
@@ -149,7 +151,7 @@ def train_batches(
   from hg_jax import input_pipeline  # TensorFlow
 
   batches = input_pipeline.train_batches(crops, config, start=start)
-  return (split(batch) for batch in batches)
+  return (split(batch, devices) for batch in batches)
 
 
 def check_devices(config: Config) -> None:
@@ -187,10 +189,11 @@ def train_and_evaluate(config: Config, workdir: Path) -> None:
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
   model = create_model(config)
-  train_step = make_train_step(model, tx, config.loss)
+  devices = jax.local_devices()
+  train_step = make_train_step(model, tx, config.loss, devices)
   evaluator = evaluate.Evaluator(model, config, valid_crops)
-  batches = train_batches(train_crops, config, start, jax.local_devices())
-  state = replicate(state)
+  batches = train_batches(train_crops, config, start, devices)
+  state = replicate(state, devices)
   log = _Log(writer, config, start)
   for step, batch in enumerate(log.timed(batches), start + 1):
     state, metrics = train_step(state, batch)

@@ -45,7 +45,7 @@ def write_run(folder, *, lines=None, results=None, settings=None):
     'groups': dict(zip(GROUPS, range(90, 83, -1), strict=True)),
     'auc': 55.0,
     'standard_error': dict.fromkeys(pckh.TOTALS, 0.25),
-    'stacks': [totals(70.0), totals(80.0)],
+    'stacks': [{'totals': totals(70.0)}, {'totals': totals(80.0)}],
     **(results or {}),
   }
   (folder / 'results.json').write_text(json.dumps(found))

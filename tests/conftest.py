@@ -1,6 +1,14 @@
+import os
 from pathlib import Path
 
+# Before JAX is imported: the laws on devices need four, and one machine has
+# one CPU.
+os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=4'
+
+import jax
 import pytest
+
+from hg_jax import prepare
 
 
 @pytest.fixture(scope='session')
@@ -9,4 +17,19 @@ def mpii_data() -> Path:
   folder = Path(__file__).parents[2] / 'shared' / 'data' / 'mpii'
   if not folder.is_dir():
     pytest.skip('no shared/data/mpii beside the repository')
+  return folder
+
+
+@pytest.fixture(scope='session', autouse=True)
+def compilation_cache(tmp_path_factory):
+  """Compiles the same train step once, however many tests take it."""
+  folder = tmp_path_factory.mktemp('compiled')
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+
+
+@pytest.fixture(scope='session')
+def prepared(tmp_path_factory) -> Path:
+  """Records of 30 synthetic people, 25 to train and 5 to validate."""
+  folder = tmp_path_factory.mktemp('data') / 'prepared'
+  prepare.prepare_synthetic(folder, 30)
   return folder
