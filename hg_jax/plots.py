@@ -138,6 +138,26 @@ def curves(panels: Sequence[Curves], *, title: str) -> Figure:
   return figure
 
 
+def histograms(values: Mapping[str, np.ndarray], *, title: str) -> Figure:
+  """A panel per quantity: how many of its values, f[...], lie where.
+
+  The names of the quantities label the axes, so they give the unit.
+  """
+  with matplotlib.rc_context(_STYLE):
+    columns = min(3, len(values))
+    rows = -(-len(values) // columns)
+    figure = Figure(figsize=(4 * columns, 2.8 * rows), layout='constrained')
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (name, drawn) in zip(panels, values.items(), strict=False):
+      axes.hist(drawn, bins=30, color=_COLORS[0], edgecolor='#222222')
+      axes.set_xlabel(name)
+      axes.set_ylabel('examples')
+    for axes in panels:
+      axes.set_visible(False)
+    figure.suptitle(title, x=0.01, ha='left', fontsize=12)
+  return figure
+
+
 def save(figure: Figure, path: pathlib.Path) -> None:
   """Writes `path` with the suffixes .png and .svg."""
   with matplotlib.rc_context(_STYLE):

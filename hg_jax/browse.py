@@ -1,0 +1,167 @@
+"""Shows what the network is fed.
+
+  python -m hg_jax.browse --config=configs/adam16.py --output=DIR
+      [--step=0] [--people=12] [--config.augment.rotation=45 ...]
+
+inputs.png         people as prepared, as the network sees them at a training
+                   step, and what it shall answer
+augmentation.png   what is drawn for the first epoch: rotation, scale, colors
+
+The person's right is orange and left is blue, everywhere.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+from hg_jax import affine, augmentation, examples, figures, plots, records
+from hg_jax import config as config_lib
+from hg_jax.augmentation import Augmentation
+from hg_jax.command import UserError, run
+from hg_jax.config import Config
+from hg_jax.examples import Examples
+from hg_jax.mpii import SKELETON
+from hg_jax.records import Crops
+
+FLAGS = flags.FLAGS
+
+_PANEL = 384  # px; `figures.annotated` enlarges to at least this
+
+
+def define_flags() -> None:
+  config_flags.DEFINE_config_file(
+    'config', None, 'A file under configs/; --config.x=y changes a setting.'
+  )
+  flags.DEFINE_string('output', None, 'Folder for the pictures.')
+  flags.DEFINE_integer('step', 0, 'The training step to show.', lower_bound=0)
+  flags.DEFINE_integer('people', 12, 'How many to show.', lower_bound=1)
+
+
+def main(argv: list[str]) -> None:
+  if argv:
+    raise UserError(
+      f'unexpected argument {argv[0]!r}; settings are --config.x=y.'
+    )
+  for name in ('config', 'output'):
+    if not FLAGS[name].value:
+      raise UserError(f'--{name} is missing; see --help.')
+  config_lib.check(FLAGS.config)
+  for path in browse(
+    FLAGS.config, Path(FLAGS.output), step=FLAGS.step, people=FLAGS.people
+  ):
+    print(f'Wrote {path}')
+
+
+def browse(
+  config: Config, output: Path, *, step: int, people: int
+) -> list[Path]:
+  """Writes the pictures into `output`; returns their paths.
+
+  Raises:
+    UserError: nothing is prepared, or `output` cannot be written.
+  """
+  from hg_jax import input_pipeline  # TensorFlow
+
+  crops = records.read(Path(config.data.dir), 'train')
+  examples.check_margin(crops, config)
+  which = {'first': step * config.batch_size, 'count': people}
+  drawn = examples.training(crops, config, **which)
+  changes = augmentation.sample(config.augment, seed=config.seed, **which)
+  batch = input_pipeline.picture(crops, drawn, config)
+  rows = [
+    figures.sheet(
+      [
+        _prepared(crops, drawn.row[i]),
+        _seen(batch['image'][i], drawn, i),
+        _answer(batch['image'][i], batch['heatmaps'][i]),
+      ],
+      columns=3,
+      title=_describe(crops, drawn.row[i], changes, i),
+    )
+    for i in range(people)
+  ]
+  inputs = output / 'inputs.png'
+  sides = {f"person's {side}": color for side, color in figures.SIDES.items()}
+  page = figures.sheet(
+    rows,
+    columns=2,
+    title=f'Step {step}: as prepared, as seen, and the answer. Colors: '
+    'saturation, brightness, contrast',
+    legend=sides,
+  )
+  figures.write(inputs, page)
+  distributions = output / 'augmentation.png'
+  plots.save(_distributions(config, len(crops)), distributions)
+  return [inputs, distributions]
+
+
+def _prepared(crops: Crops, row: int) -> np.ndarray:
+  """The stored crop and the joints of its annotation."""
+  crop = crops.decode(row)
+  picture = cv2.resize(crop, (_PANEL, _PANEL), interpolation=cv2.INTER_AREA)
+  image_to_picture = crops.image_to_crop[row] @ affine.scale(_PANEL / len(crop))
+  people = crops.people
+  return figures.annotated(
+    np.ascontiguousarray(picture[..., ::-1]),
+    affine.apply(people.joints[row], image_to_picture),
+    people.labeled[row],
+    SKELETON,
+  )
+
+
+def _seen(image: np.ndarray, drawn: Examples, i: int) -> np.ndarray:
+  """The network's input and where the heatmaps have its joints."""
+  seen = figures.annotated(
+    image, drawn.joints[i] * examples.STRIDE, drawn.labeled[i], SKELETON
+  )
+  return cv2.resize(seen, (_PANEL, _PANEL), interpolation=cv2.INTER_AREA)
+
+
+def _answer(
+  image: np.ndarray,  # u8[S, S, 3]
+  heatmaps: np.ndarray,  # f32[H, H, K]
+) -> np.ndarray:  # u8[_PANEL, _PANEL, 3]
+  """The sum of the heatmaps, each in the color of its side, over the input."""
+  colors = [
+    figures.SIDES[SKELETON.side(joint)] for joint in range(heatmaps.shape[-1])
+  ]
+  glow = heatmaps @ np.array(colors, np.float32)
+  size = (_PANEL, _PANEL)
+  glow = cv2.resize(glow, size, interpolation=cv2.INTER_NEAREST)
+  gray = cv2.resize(image.mean(-1), size)[..., None]
+  return np.clip(0.4 * gray + glow, 0, 255).astype(np.uint8)
+
+
+def _describe(crops: Crops, row: int, changes: Augmentation, i: int) -> str:
+  return (
+    f'{crops.people.image[row]} person {crops.people.person_index[row]}   '
+    f'{changes.rotation[i]:+.0f} degrees  x {changes.scale[i]:.2f}'
+    f'{"  MIRRORED" if changes.flip[i] else ""}   color '
+    f'{changes.saturation[i]:.2f} {changes.brightness[i]:+.2f} '
+    f'{changes.contrast[i]:.2f}'
+  )
+
+
+def _distributions(config: Config, people: int):
+  changes = augmentation.sample(
+    config.augment, seed=config.seed, first=0, count=people
+  )
+  return plots.histograms(
+    {
+      'rotation, degrees counter-clockwise': changes.rotation,
+      "scale, factor on the person's square": changes.scale,
+      'saturation, factor': changes.saturation,
+      'brightness, fraction of white added': changes.brightness,
+      'contrast, factor': changes.contrast,
+      'mirrored, 1 if so': changes.flip.astype(float),
+    },
+    title=f'What is drawn for the {people:,} examples of the first epoch',
+  )
+
+
+if __name__ == '__main__':
+  define_flags()
+  run(main)

@@ -1,0 +1,44 @@
+import cv2
+import numpy as np
+import pytest
+
+from hg_jax import browse, figures
+from hg_jax.command import UserError
+from hg_jax.config import Augment, Config, Data
+from hg_jax.mpii import SKELETON
+
+
+def test_pictures_are_written_of_as_many_people_as_asked_for(
+  prepared, tmp_path
+):
+  config = Config(data=Data(dir=str(prepared), image_size=64))
+  heights = []
+  for people in (2, 6):
+    inputs, distributions = browse.browse(
+      config, tmp_path / str(people), step=3, people=people
+    )
+    heights.append(cv2.imread(str(inputs)).shape[0])
+    assert cv2.imread(str(distributions)).std() > 0
+  # Two to a row: one row, then three, each a panel high and more.
+  assert heights[1] - heights[0] > 2 * 384
+
+
+@pytest.mark.parametrize(
+  'name, side', [('r_wrist', 'right'), ('l_knee', 'left'), ('neck', 'center')]
+)
+def test_a_joints_heatmap_glows_in_the_color_of_its_side(name, side):
+  heatmaps = np.zeros((16, 16, 16), np.float32)
+  heatmaps[3, 5, SKELETON.joints.index(name)] = 1
+  picture = browse._answer(np.zeros((64, 64, 3), np.uint8), heatmaps)
+  size = len(picture) // 16
+  lit = picture[3 * size : 4 * size, 5 * size : 6 * size]
+  assert (lit == figures.SIDES[side]).all()
+  assert picture.sum() == lit.sum()
+
+
+def test_settings_that_training_would_refuse_are_refused(prepared, tmp_path):
+  config = Config(
+    data=Data(dir=str(prepared)), augment=Augment(rotation=45, scale=1)
+  )
+  with pytest.raises(UserError, match='--margin'):
+    browse.browse(config, tmp_path, step=0, people=1)
