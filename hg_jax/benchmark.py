@@ -94,7 +94,8 @@ def measure_input(
     wholes.append(_time_batches(whole(crops, config, start=0, threads=1)))
   core_share = (time.process_time() - core) / (time.perf_counter() - wall)
   images = batches * batch_size
-  stage = np.median(stages, axis=0) / images
+  stage_ms = (1e3 * np.median(stages, axis=0) / images).tolist()
+  whole_ms = 1e3 * float(np.median(wholes)) / images
   return {
     'what': 'input',
     'people': len(crops),
@@ -104,10 +105,12 @@ def measure_input(
     'rounds': rounds,
     'images_per_round': images,
     'core_share': core_share,
-    'stage_ms': dict(zip(_STAGES, (1e3 * stage).tolist(), strict=True)),
-    'whole_ms': 1e3 * float(np.median(wholes)) / images,
+    'stage_ms': dict(zip(_STAGES, stage_ms, strict=True))
+    # Memory for the batch, and tf.data's threads and queues.
+    | {'batching': whole_ms - sum(stage_ms)},
+    'whole_ms': whole_ms,
     'decode_alone_ms': 1e3 * float(np.median(alone)) / images,
-    'images_per_second_per_core': images / float(np.median(wholes)),
+    'images_per_second_per_core': 1e3 / whole_ms,
     'of_decode_alone': float(np.median(np.divide(alone, wholes))),
   }
 
@@ -143,7 +146,7 @@ def _stages(
   for i, row in enumerate(drawn.row):
     crop = crops.decode(row)
     lap('decode')
-    crop = input_pipeline.warp(crop, drawn.crop_to_input[i], size)
+    crop = images.warp(crop, drawn.crop_to_input[i], size)
     lap('warp')
     cv2.transform(crop, drawn.color[i], dst=images[i])
     lap('color')

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from hg_jax import affine, examples, heatmaps
+from hg_jax import examples, heatmaps, images
 from hg_jax.command import UserError
 from hg_jax.config import Config
 from hg_jax.examples import Examples
@@ -90,23 +90,11 @@ def evaluation_batches(
 def picture(crops: Crops, drawn: Examples, config: Config) -> Batch:
   """The pixels of examples: 'image' and 'heatmaps' of `train_batches`."""
   size = config.data.image_size
-  images = np.empty((len(drawn.row), size, size, 3), np.uint8)
+  inputs = np.empty((len(drawn.row), size, size, 3), np.uint8)
   for i, row in enumerate(drawn.row):
-    crop = warp(crops.decode(row), drawn.crop_to_input[i], size)
-    cv2.transform(crop, drawn.color[i], dst=images[i])
-  return {'image': images, 'heatmaps': render(drawn, config)}
-
-
-def warp(
-  crop: np.ndarray,  # u8[..., ..., 3], blue, green, red
-  crop_to_input: np.ndarray,  # f[3, 3]
-  size: int,
-) -> np.ndarray:  # u8[S, S, 3] RGB
-  """The network's input: bilinear, black outside the crop."""
-  # OpenCV warps four channels three times as fast as three.
-  crop = cv2.cvtColor(crop, cv2.COLOR_BGR2RGBA)
-  crop = cv2.warpAffine(crop, affine.to_opencv(crop_to_input), (size, size))
-  return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
+    crop = images.warp(crops.decode(row), drawn.crop_to_input[i], size)
+    cv2.transform(crop, drawn.color[i], dst=inputs[i])
+  return {'image': inputs, 'heatmaps': render(drawn, config)}
 
 
 def render(drawn: Examples, config: Config) -> np.ndarray:  # f32[B, H, H, K]
@@ -140,7 +128,7 @@ def _stream(
     lambda step: tf.numpy_function(
       arrays, [step], [tf.as_dtype(array.dtype) for array in sample.values()]
     ),
-    num_parallel_calls=threads or len(os.sched_getaffinity(0)),
+    num_parallel_calls=threads or _cores(),
     deterministic=True,
   )
   try:
@@ -153,3 +141,10 @@ def _stream(
     if mistakes:
       raise mistakes[0] from None
     raise
+
+
+def _cores() -> int:
+  """Those that this process may use, where the system tells."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1

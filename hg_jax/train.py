@@ -24,24 +24,12 @@ from hg_jax import (
 )
 from hg_jax.command import UserError
 from hg_jax.config import Config
-from hg_jax.mpii import SKELETON
+from hg_jax.hourglass import AXIS
 from hg_jax.train_state import TrainState
 from hg_jax.writer import Writer
 
-AXIS = 'batch'  # of the pmap, over devices
-
 Batch = dict[str, np.ndarray]
 Metrics = dict[str, jax.Array]
-
-
-def create_model(config: Config) -> hourglass.StackedHourglass:
-  return hourglass.StackedHourglass(
-    stacks=config.model.stacks,
-    joints=len(SKELETON.joints),
-    features=config.model.features,
-    dtype=config.model.dtype,
-    axis_name=AXIS if config.model.sync_batch_norm else None,
-  )
 
 
 def create_train_state(
@@ -49,7 +37,7 @@ def create_train_state(
 ) -> TrainState:
   """The state before the first step; a function of the config's seed."""
   variables = hourglass.create_variables(
-    create_model(config), config.seed, config.data.image_size
+    hourglass.create_model(config), config.seed, config.data.image_size
   )
   return TrainState(
     step=jnp.int32(0),
@@ -145,12 +133,17 @@ def train_batches(
   devices: Sequence[jax.Device],
 ) -> Iterator[Batch]:
   """The batches from step `start` on, split, made where the config says."""
+  share = {
+    'start': start,
+    'process': jax.process_index(),
+    'processes': jax.process_count(),
+  }
   if config.data.resident:
     stored = resident.store(crops, devices)
-    return resident.train_batches(stored, crops, config, start=start)
+    return resident.train_batches(stored, crops, config, **share)
   from hg_jax import input_pipeline  # TensorFlow
 
-  batches = input_pipeline.train_batches(crops, config, start=start)
+  batches = input_pipeline.train_batches(crops, config, **share)
   return (split(batch, devices) for batch in batches)
 
 
@@ -188,7 +181,7 @@ def train_and_evaluate(config: Config, workdir: Path) -> None:
   writer.line(_describe(config, len(train_crops), len(valid_crops), start))
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
-  model = create_model(config)
+  model = hourglass.create_model(config)
   devices = jax.local_devices()
   train_step = make_train_step(model, tx, config.loss, devices)
   evaluator = evaluate.Evaluator(model, config, valid_crops)

@@ -1,5 +1,8 @@
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -124,3 +127,29 @@ def test_too_little_memory_is_refused_with_how_much_it_takes(crops):
   with pytest.raises(UserError, match=f'needs {gigabytes:.1f} GB') as refused:
     resident.store(large, jax.local_devices()[:1])
   assert '--size' in str(refused.value)
+
+
+def test_a_resident_run_makes_its_batches_without_tensorflow(prepared):
+  program = f"""
+import sys
+sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
+import jax
+from hg_jax import evaluate, main, records, train
+from hg_jax.config import Config, Data
+config = Config(data=Data(dir={str(prepared)!r}, image_size=64, resident=True))
+crops = records.read(main.Path(config.data.dir), 'train')
+evaluator = evaluate.Evaluator(train.create_model(config), config, crops)
+for batches in (
+  train.train_batches(crops, config, 0, jax.local_devices()),
+  evaluator._batches(),
+):
+  print(next(batches)['image'].shape)
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', program],
+    env=os.environ | {'XLA_FLAGS': ''},
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == '(1, 16, 64, 64, 3)\n(32, 64, 64, 3)\n'
