@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from tqdm import trange
 
-from hg_jax import affine, augmentation, examples, records
+from hg_jax import affine, augmentation, examples, images, records
 from hg_jax.command import UserError, run
 from hg_jax.config import Augment, Config
 from hg_jax.dataset import People
@@ -142,13 +142,13 @@ def _stages(
   first = step * config.batch_size
   drawn = examples.training(crops, config, first=first, count=config.batch_size)
   lap('draw')
-  images = np.empty((config.batch_size, size, size, 3), np.uint8)
+  inputs = np.empty((config.batch_size, size, size, 3), np.uint8)
   for i, row in enumerate(drawn.row):
     crop = crops.decode(row)
     lap('decode')
     crop = images.warp(crop, drawn.crop_to_input[i], size)
     lap('warp')
-    cv2.transform(crop, drawn.color[i], dst=images[i])
+    cv2.transform(crop, drawn.color[i], dst=inputs[i])
     lap('color')
   input_pipeline.render(drawn, config)
   lap('heatmaps')

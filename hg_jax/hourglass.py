@@ -18,6 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hg_jax.config import Config
+from hg_jax.mpii import SKELETON
+
+AXIS = 'batch'  # of the `pmap` that trains, over devices
 DEPTH = 4  # halvings within an hourglass
 # The side of the input is a multiple of this: 4 to the heatmap, 16 below it.
 STRIDE = 4 * 2**DEPTH
@@ -250,6 +254,17 @@ def upsample(
 ) -> jax.Array:  # [B, 2 H, 2 W, C]
   """Each pixel becomes a 2 x 2 square."""
   return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def create_model(config: Config) -> StackedHourglass:
+  """The network of a run."""
+  return StackedHourglass(
+    stacks=config.model.stacks,
+    joints=len(SKELETON.joints),
+    features=config.model.features,
+    dtype=config.model.dtype,
+    axis_name=AXIS if config.model.sync_batch_norm else None,
+  )
 
 
 def create_variables(

@@ -22,7 +22,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from hg_jax import affine, images, records
+from hg_jax import images, records
 from hg_jax.command import UserError
 from hg_jax.dataset import People
 
@@ -119,7 +119,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
       self.unreadable.append(str(error))
       return rows, []
     cuts = [
-      cut(
+      images.cut(
         picture,
         people.center[row],
         people.side[row] * self._source['margin'],
@@ -128,38 +128,6 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
       for row in rows
     ]
     return rows, [(_encode(crop), map_) for crop, map_ in cuts]
-
-
-def cut(
-  picture: np.ndarray,  # u8[H, W, 3]
-  center: np.ndarray,  # f[2] px
-  side: float,  # px
-  size: int,  # px
-) -> tuple[np.ndarray, np.ndarray]:  # u8[S, S, 3], f64[3, 3]
-  """Cuts a square out of an image and shrinks it by averaging areas.
-
-  The square is widened to whole pixels, so nothing is interpolated; it is
-  black outside the image and is never enlarged: S <= size.
-
-  Returns:
-    The crop and the map from the image to it.
-  """
-  left, top = np.floor(np.asarray(center, np.float64) - side / 2).astype(int)
-  right, bottom = np.ceil(np.asarray(center, np.float64) + side / 2).astype(int)
-  width = max(right - left, bottom - top, 1)
-  inside = picture[
-    max(top, 0) : max(top + width, 0), max(left, 0) : max(left + width, 0)
-  ]
-  square = np.zeros((width, width, 3), np.uint8)
-  row, column = max(-top, 0), max(-left, 0)
-  square[row : row + inside.shape[0], column : column + inside.shape[1]] = (
-    inside
-  )
-  image_to_crop = affine.translate([-left, -top])
-  if width > size:
-    square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
-    image_to_crop = image_to_crop @ affine.scale(size / width)
-  return square, image_to_crop
 
 
 def _encode(crop: np.ndarray) -> bytes:

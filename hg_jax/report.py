@@ -7,15 +7,12 @@ overlay_*.png   the worst and random people, predictions beside the truth
 
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import h5py
-import jax
 import numpy as np
 
-from hg_jax import affine, checkpoint, figures, hourglass, pckh, records, train
-from hg_jax.command import UserError
+from hg_jax import affine, figures, hourglass, inference, pckh, records
 from hg_jax.config import Config
 from hg_jax.evaluate import Evaluator, Results
 from hg_jax.mpii import SKELETON
@@ -38,11 +35,13 @@ def evaluate_run(
   Raises:
     UserError: there is no such checkpoint or split, or it does not fit.
   """
-  step, variables = load_variables(workdir, config, which)
+  step, variables = inference.load_variables(workdir, config, which)
   crops = records.read(
     Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
   )
-  results = Evaluator(train.create_model(config), config, crops).run(variables)
+  results = Evaluator(hourglass.create_model(config), config, crops).run(
+    variables
+  )
   summary = {
     'step': step,
     'split': split,
@@ -55,37 +54,6 @@ def evaluate_run(
   write_predictions(written[1], results, crops)
   written += write_overlays(workdir, results, crops, config.evaluate.figures)
   print('Wrote ' + ', '.join(str(path) for path in written))
-
-
-def load_variables(
-  workdir: Path, config: Config, which: str
-) -> tuple[int, dict[str, Any]]:
-  """The step and the weights of a checkpoint: 'best', 'latest' or a step.
-
-  Raises:
-    UserError: there is no such checkpoint, or it is of another network.
-  """
-  if not (workdir / 'checkpoints').is_dir():
-    raise UserError(f'{workdir} holds no checkpoint; train there first.')
-  checkpoints = checkpoint.Checkpoints(workdir)
-  named = {'best': checkpoints.best(), 'latest': checkpoints.latest()}
-  steps = checkpoints.steps()
-  if not steps:
-    raise UserError(f'{workdir} holds no checkpoint; train there first.')
-  step = named.get(which, int(which) if which.isdecimal() else None)
-  if step not in steps:
-    raise UserError(
-      f'{workdir} has no checkpoint {which!r}; choose best, latest or one '
-      f'of {", ".join(map(str, steps))}.'
-    )
-  like = jax.eval_shape(
-    lambda: hourglass.create_variables(
-      train.create_model(config), config.seed, config.data.image_size
-    )
-  )
-  variables = checkpoints.restore_variables(step, like)
-  checkpoints.close()
-  return step, variables
 
 
 def summarize(results: Results, crops: Crops) -> dict:

@@ -15,7 +15,6 @@ from hg_jax import (
   inference,
   input_pipeline,
   pckh,
-  train,
 )
 from hg_jax.config import Config, Data, Evaluate, Model
 from hg_jax.dataset import People
@@ -145,7 +144,7 @@ def test_predictions_are_in_px_of_the_image(crops):
 
 @functools.cache
 def network():
-  model = train.create_model(make_config())
+  model = hourglass.create_model(make_config())
   variables = hourglass.create_variables(model, seed=0, image_size=SIZE)
   return model, variables
 

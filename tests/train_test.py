@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from hg_jax import checkpoint, optimizer, train
+from hg_jax import checkpoint, hourglass, optimizer, train
 from hg_jax import config as config_lib
 from hg_jax.command import UserError
 from hg_jax.config import Augment, Config, Data, Evaluate, Model, Optimizer
@@ -43,7 +43,7 @@ def random_batch(count=4, seed=0) -> train.Batch:
 
 def run_steps(config, devices, batches):
   tx = optimizer.make_optimizer(config.optimizer)
-  model = train.create_model(config)
+  model = hourglass.create_model(config)
   step = train.make_train_step(model, tx, config.loss, devices)
   state = train.create_train_state(config, tx)
   if config.model.dtype == 'float64':
@@ -114,7 +114,7 @@ def test_the_second_step_does_not_compile_again(caplog):
   config = tiny_config()
   tx = optimizer.make_optimizer(config.optimizer)
   devices = jax.local_devices()
-  model = train.create_model(config)
+  model = hourglass.create_model(config)
   step = train.make_train_step(model, tx, 'mean', devices)
   state = train.replicate(train.create_train_state(config, tx), devices)
   batch = train.split(random_batch(), devices)
