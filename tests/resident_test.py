@@ -134,11 +134,11 @@ def test_a_resident_run_makes_its_batches_without_tensorflow(prepared):
 import sys
 sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
 import jax
-from hg_jax import evaluate, main, records, train
+from hg_jax import evaluate, hourglass, main, records, train
 from hg_jax.config import Config, Data
 config = Config(data=Data(dir={str(prepared)!r}, image_size=64, resident=True))
 crops = records.read(main.Path(config.data.dir), 'train')
-evaluator = evaluate.Evaluator(train.create_model(config), config, crops)
+evaluator = evaluate.Evaluator(hourglass.create_model(config), config, crops)
 for batches in (
   train.train_batches(crops, config, 0, jax.local_devices()),
   evaluator._batches(),
