@@ -1,5 +1,6 @@
 """What every command shares: a user's mistake is one line, not a traceback."""
 
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,15 +15,26 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses absl flags; any mistake in them ends the program with one line."""
   try:
     return flags.FLAGS(argv)
-  except flags.Error as error:
+  except (flags.Error, OSError, TypeError, ValueError) as error:
     message = str(error)
-  except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-    # ml_collections lets these escape for an unknown or ill-typed
-    # `--config.x`, and for a config file that is not there.
-    message = str(error.args[0] if error.args else error)
-    if isinstance(error, OSError):
-      message = str(error)
+  except (AttributeError, KeyError) as error:
+    # ml_collections' words for a `--config.x` that there is not.
+    message = _unknown_setting(argv) or str(error)
   sys.exit('error: ' + ' '.join(message.split()))
+
+
+def _unknown_setting(argv: Sequence[str]) -> str | None:
+  """What to say of the first --config.NAME that is no setting."""
+  from hg_jax import config  # which needs our UserError
+
+  settings = config.flat(config.Config())
+  for argument in argv:
+    name = argument.removeprefix('--config.').partition('=')[0]
+    if argument.startswith('--config.') and name not in settings:
+      near = difflib.get_close_matches(name, settings, 1)
+      meant = f'did you mean {near[0]}?' if near else 'see hg_jax/config.py.'
+      return f'there is no setting config.{name}; {meant}'
+  return None
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:

@@ -97,8 +97,15 @@ def _config_and_workdir() -> tuple[Config, Path]:
 
 def _config_name() -> str | None:
   """'adam16' of --config=configs/adam16.py; None without a config."""
-  path = config_flags.get_config_filename(flags.FLAGS['config'])
-  return Path(path).stem if path else None
+  if FLAGS.config is None:
+    return None
+  path = Path(config_flags.get_config_filename(FLAGS['config']))
+  if not path.is_file():
+    there = ', '.join(sorted(str(p) for p in path.parent.glob('*.py')))
+    raise UserError(
+      f'{path} is not there; {path.parent} has {there or "none"}.'
+    )
+  return path.stem
 
 
 if __name__ == '__main__':

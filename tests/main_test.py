@@ -1,0 +1,101 @@
+"""The command line, run as a user runs it."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hg_jax import checkpoint
+from hg_jax.config import Config, Data
+
+ROOT = Path(__file__).parents[1]
+CONFIG = '--config=configs/adam16_hg2.py'
+
+# What the user does, and what the line says: what is wrong, what to do.
+MISTAKES = {
+  'nothing': ([], ['--config=configs/NAME.py']),
+  'a config that is not there': (
+    ['--config=configs/adam61.py'],
+    ['configs/adam61.py'],
+  ),
+  'a misspelt setting': (
+    [CONFIG, '--config.optimzer.name=adam'],
+    ['optimzer', 'optimizer'],
+  ),
+  'a misspelt flag': ([CONFIG, '--wokdir=x'], ['wokdir', 'workdir']),
+  'a word for a number': ([CONFIG, '--config.steps=many'], ['steps', 'many']),
+  'a setting without dashes': (
+    [CONFIG, 'config.steps=5'],
+    ['config.steps=5', '--config.x=y'],
+  ),
+  'an impossible value': ([CONFIG, '--config.steps=0'], ['config.steps is 0']),
+  'a batch that does not divide': (
+    [CONFIG, '--config.batch_size=6', '--workdir={tmp}/new'],
+    ['batch_size is 6', '4 devices', 'try 4'],
+  ),
+  'no prepared data': (
+    [CONFIG, '--config.data.dir={tmp}/none', '--workdir={tmp}/new'],
+    ['{tmp}/none', 'hg_jax.prepare'],
+  ),
+  'evaluation without a run': (
+    ['--mode=evaluate', '--workdir={tmp}/none'],
+    ['{tmp}/none', 'holds no run'],
+  ),
+  'evaluation before a checkpoint': (
+    ['--mode=evaluate', '--workdir={tmp}/empty'],
+    ['{tmp}/empty', 'no checkpoint'],
+  ),
+  "another network's folder": (
+    [CONFIG, '--workdir={tmp}/empty'],
+    ['{tmp}/empty', 'model.stacks = 8 (now 2)', '--workdir'],
+  ),
+  'a folder that cannot be made': (
+    [CONFIG, '--config.data.dir={data}', '--workdir={tmp}/file/run'],
+    ['{tmp}/file/run', 'cannot be written'],
+  ),
+}
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess:
+  flags = '--xla_force_host_platform_device_count=4'
+  return subprocess.run(
+    [sys.executable, '-m', 'hg_jax.main', *arguments],
+    cwd=ROOT,
+    env=os.environ | {'XLA_FLAGS': flags},
+    capture_output=True,
+    text=True,
+  )
+
+
+@pytest.fixture(scope='module')
+def outcomes(tmp_path_factory, prepared):
+  """What came of each mistake; two at a time, as starting JAX takes long."""
+  tmp = tmp_path_factory.mktemp('main')
+  (tmp / 'empty').mkdir()
+  (tmp / 'file').write_text('')
+  checkpoint.save_config(
+    tmp / 'empty', dataclasses.replace(Config(), data=Data(dir=str(prepared)))
+  )
+  names = {'tmp': tmp, 'data': prepared}
+  commands = [
+    [argument.format(**names) for argument in arguments]
+    for arguments, _ in MISTAKES.values()
+  ]
+  with ThreadPoolExecutor(2) as pool:
+    return names, dict(zip(MISTAKES, pool.map(run, commands), strict=True))
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_mistake_is_one_line_and_fails(mistake, outcomes):
+  names, processes = outcomes
+  process = processes[mistake]
+  lines = process.stderr.splitlines()
+  assert process.returncode == 1
+  assert len(lines) == 1, process.stderr
+  assert lines[0].startswith('error: ')
+  for words in MISTAKES[mistake][1]:
+    assert words.format(**names) in lines[0]
