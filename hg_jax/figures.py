@@ -48,10 +48,20 @@ def annotated(
   """Joints and limbs, the person's right and left in two colors."""
   picture, factor = _enlarge(crop, 384)
   points = np.asarray(joints, np.float64) * factor
-  _draw_limbs(picture, points, labeled, skeleton)
-  for joint in np.flatnonzero(labeled):
-    _dot(picture, points[joint], SIDES[skeleton.side(joint)], radius=4)
+  draw_pose(picture, points, labeled, skeleton)
   return picture
+
+
+def draw_pose(
+  picture: np.ndarray,  # uint8[..., ..., 3], drawn on
+  joints: np.ndarray,  # f[K, 2] px of the picture
+  labeled: np.ndarray,  # bool[K]; only these are drawn
+  skeleton: Skeleton,
+) -> None:
+  """Draws joints and limbs, the person's right and left in two colors."""
+  _draw_limbs(picture, joints, labeled, skeleton)
+  for joint in np.flatnonzero(labeled):
+    _dot(picture, joints[joint], SIDES[skeleton.side(joint)], radius=4)
 
 
 def overlay(

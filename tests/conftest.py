@@ -8,7 +8,7 @@ os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=4'
 import jax
 import pytest
 
-from hg_jax import prepare
+from hg_jax import checkpoint, config, hourglass, inference, prepare
 
 
 @pytest.fixture(scope='session')
@@ -33,3 +33,21 @@ def prepared(tmp_path_factory) -> Path:
   folder = tmp_path_factory.mktemp('data') / 'prepared'
   prepare.prepare_synthetic(folder, 30)
   return folder
+
+
+@pytest.fixture(scope='session')
+def tiny_run(tmp_path_factory) -> Path:
+  """A run of one stack, 8 features and 64 px, its weights as they start."""
+  workdir = tmp_path_factory.mktemp('tiny') / 'run'
+  settings = config.Config(
+    model=config.Model(stacks=1, features=8), data=config.Data(image_size=64)
+  )
+  model = hourglass.create_model(settings)
+  variables = hourglass.create_variables(model, 0, 64)
+  checkpoint.save_weights(workdir, settings, variables)
+  return workdir
+
+
+@pytest.fixture(scope='session')
+def tiny_predictor(tiny_run) -> inference.Predictor:
+  return inference.Predictor.from_workdir(tiny_run)
