@@ -1,11 +1,13 @@
 """Exchanges weights with pytorch_stacked_hourglass (PORT).
 
   python -m hg_jax.convert checkpoint.pt --output=DIR
+  python -m hg_jax.convert RUN --to_torch --output=checkpoint.pt
 
-writes a run that can be evaluated. Weights go both ways to the bit, apart
-from what the network never uses: PORT's identity residuals own a convolution
-for a skip that they do not take, and its BatchNorms count batches
-(SPEC 1.1, 1.2). From PORT these are dropped; to PORT they are zeros.
+The first writes a run that can be evaluated, predicted with and exported,
+the second what PORT loads. Weights go both ways to the bit, apart from what
+the network never uses: PORT's identity residuals own a convolution for a skip
+that they do not take, and its BatchNorms count batches (SPEC 1.1, 1.2). From
+PORT these are dropped; to PORT they are zeros.
 """
 
 import pickle
@@ -19,9 +21,11 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from hg_jax import checkpoint, config, mpii
+from hg_jax import checkpoint, config, inference, mpii
 from hg_jax.command import UserError, run
 from hg_jax.hourglass import STRIDE, StackedHourglass
+
+FLAGS = flags.FLAGS
 
 # Our names of modules, as regular expressions, and PORT's; all that match are
 # applied in turn.
@@ -51,6 +55,8 @@ _LEAVES = {
 }
 # What PORT has and never uses; a skip that is used is found before.
 _UNUSED = re.compile(r'\.(skip_layer\.conv\.\w+|bn\d?\.num_batches_tracked)$')
+
+_PREFIX = 'model.module.'  # of its names: its trainer's, then DataParallel's
 
 _OTHER = 'this is not a network of pytorch_stacked_hourglass:'
 # The shapes of these tell the number of features and of joints.
@@ -158,18 +164,23 @@ def _torch_name(path: tuple[str, ...]) -> str:
   return f'{name}.{_LEAVES[leaf]}'
 
 
+def _import_torch(purpose: str):
+  try:
+    import torch
+  except ImportError as error:
+    raise UserError(
+      f'{purpose} takes PyTorch, which is not installed: pip install torch'
+    ) from error
+  return torch
+
+
 def load(path: Path) -> dict[str, np.ndarray]:
   """Reads a state_dict that PyTorch saved, by itself or in a checkpoint.
 
   Raises:
     UserError: PyTorch is not installed, or the file is none of its.
   """
-  try:
-    import torch
-  except ImportError as error:
-    raise UserError(
-      f'reading {path} takes PyTorch, which is not installed: pip install torch'
-    ) from error
+  torch = _import_torch(f'reading {path}')
   try:
     # Reads tensors and runs no code that the file may hold.
     saved = torch.load(path, map_location='cpu', weights_only=True)
@@ -211,15 +222,60 @@ def convert(path: Path, output: Path) -> None:
   print(f'{output}: from {path}; stacks {stacks}, features {features}')
 
 
+def convert_back(workdir: Path, output: Path, which: str) -> None:
+  """Writes a checkpoint of the run `workdir` as PORT saves its own.
+
+  Args:
+    workdir: the run's folder.
+    output: the file to write.
+    which: 'best', 'latest' or a step.
+
+  Raises:
+    UserError: there is no such run or checkpoint, PyTorch is not installed,
+      or the file is there already or cannot be written.
+  """
+  torch = _import_torch(f'writing {output}')
+  if output.exists():
+    raise UserError(f'{output} is there already; give another file.')
+  settings = checkpoint.load_config(workdir)
+  step, variables = inference.load_variables(workdir, settings, which)
+  state_dict = {
+    _PREFIX + name: torch.from_numpy(np.array(value))
+    for name, value in to_torch(variables).items()
+  }
+  try:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with open(output, 'wb') as file:
+      torch.save({'state_dict': state_dict}, file)
+  except OSError as error:
+    raise UserError(f'cannot write {output}: {error.strerror}.') from error
+  print(f'{output}: from {workdir}, step {step}')
+
+
+def define_flags() -> None:
+  flags.DEFINE_string(
+    'output', None, 'The folder of the run, or the file, to write.'
+  )
+  flags.DEFINE_bool('to_torch', False, 'From a run to PyTorch, not to a run.')
+  flags.DEFINE_string(
+    'checkpoint', 'best', "Of the run: 'best', 'latest' or a step."
+  )
+
+
 def main(argv: list[str]) -> None:
-  if len(argv) != 1 or not flags.FLAGS.output:
+  if len(argv) != 1 or not FLAGS.output:
     raise UserError(
       'say what to convert and where to write: '
-      'python -m hg_jax.convert checkpoint.pt --output=DIR'
+      'python -m hg_jax.convert checkpoint.pt --output=DIR, or '
+      'python -m hg_jax.convert RUN --to_torch --output=checkpoint.pt'
     )
-  convert(Path(argv[0]), Path(flags.FLAGS.output))
+  source, output = Path(argv[0]), Path(FLAGS.output)
+  if FLAGS.to_torch:
+    convert_back(source, output, FLAGS.checkpoint)
+  else:
+    convert(source, output)
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('output', None, 'The folder of the run to write.')
+  define_flags()
   run(main)

@@ -162,6 +162,28 @@ def test_a_checkpoint_becomes_a_run(torch, tmp_path, wrapped):
   assert_same(restored, variables)
 
 
+def test_a_run_becomes_the_checkpoint_that_it_was(torch, tmp_path):
+  first, run, second = (tmp_path / name for name in ('1.pt', 'run', '2.pt'))
+  saved = {
+    f'model.module.{name}': torch.from_numpy(value.copy())
+    for name, value in convert.to_torch(random_variables()).items()
+  }
+  torch.save({'state_dict': saved}, first)
+  convert.convert(first, run)
+  convert.convert_back(run, second, 'best')
+  returned = torch.load(second, weights_only=True)['state_dict']
+  assert returned.keys() == saved.keys()
+  for name, value in saved.items():
+    assert returned[name].dtype == value.dtype
+    np.testing.assert_array_equal(returned[name].numpy(), value.numpy())
+  with pytest.raises(UserError, match='2.pt is there already'):
+    convert.convert_back(run, second, 'best')
+  with pytest.raises(UserError, match='no checkpoint .7.; choose best'):
+    convert.convert_back(run, tmp_path / '3.pt', '7')
+  with pytest.raises(UserError, match='holds no run'):
+    convert.convert_back(tmp_path, tmp_path / '3.pt', 'best')
+
+
 def test_what_is_no_checkpoint_is_refused_by_name(torch, tmp_path):
   path = tmp_path / 'checkpoint.pt'
   output = tmp_path / 'run'
@@ -196,3 +218,5 @@ def test_a_missing_pytorch_is_asked_for_by_name(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, 'torch', None)
   with pytest.raises(UserError, match='pip install torch'):
     convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
+  with pytest.raises(UserError, match='pip install torch'):
+    convert.convert_back(tmp_path / 'run', tmp_path / 'checkpoint.pt', 'best')
