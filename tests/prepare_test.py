@@ -1,0 +1,188 @@
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hg_jax import affine, images, mpii, prepare, records
+from hg_jax.command import UserError
+
+
+@pytest.fixture
+def drawn(prepared):
+  """The drawn images and annotations that `prepared` was made of."""
+  return prepared / 'drawn'
+
+
+def make(drawn, data_dir, **settings):
+  prepare.prepare(
+    images=drawn / 'images',
+    annotations=drawn / 'annotations.json',
+    data_dir=data_dir,
+    size=128,
+    **settings,
+  )
+
+
+def test_what_is_read_is_what_was_annotated(prepared, drawn):
+  splits = mpii.load(drawn / 'annotations.json')
+  for split, people in splits.items():
+    crops = records.read(prepared, split)
+    for name, column in vars(people).items():
+      np.testing.assert_array_equal(getattr(crops.people, name), column)
+  assert len(splits['train']) + len(splits['valid']) == 30
+
+
+def test_a_crop_shows_what_the_image_shows_there(prepared, drawn):
+  crops = records.read(prepared, 'train')
+  people = crops.people
+  for row in range(5):
+    picture = cv2.imread(str(drawn / 'images' / people.image[row]))
+    size = crops.decode(row).shape[:2][::-1]
+    expected = cv2.warpAffine(
+      picture, affine.to_opencv(crops.image_to_crop[row]), size
+    )
+    difference = np.abs(crops.decode(row).astype(float) - expected)
+    assert difference.mean() < 4  # JPEG twice, and two ways to shrink grain
+
+
+@pytest.mark.parametrize('center', [(50.0, 40.0), (3.2, 77.7), (-10.0, 5.0)])
+def test_a_cut_square_is_the_image_averaged_and_black_outside(center):
+  # A picture whose levels grow along x and y by 1 a pixel: the average over
+  # any square is the level in its middle, which the map back must say.
+  y, x = np.mgrid[:80, :100]
+  picture = np.stack([x, y, np.full_like(x, 255)], -1).astype(np.uint8)
+  crop, image_to_crop = images.cut(picture, np.array(center), 60.0, 31)
+  assert crop.shape == (31, 31, 3)
+  rows, columns = np.mgrid[:31, :31]
+  middles = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
+  at = affine.apply(middles, np.linalg.inv(image_to_crop)).reshape(31, 31, 2)
+  inside = ((at > 1.5) & (at < [98.5, 78.5])).all(-1)
+  outside = ((at < -1.5) | (at > [101.5, 81.5])).any(-1)
+  assert inside.any() and outside.any() == (center != (50.0, 40.0))
+  np.testing.assert_allclose(crop[inside][:, :2], at[inside] - 0.5, atol=0.51)
+  assert (crop[inside][:, 2] == 255).all() and not crop[outside].any()
+
+
+def test_a_small_person_is_not_enlarged():
+  crop, image_to_crop = images.cut(
+    np.zeros((90, 90, 3), np.uint8), np.array([40.0, 40.0]), 50.0, 448
+  )
+  assert crop.shape == (50, 50, 3)
+  np.testing.assert_array_equal(image_to_crop[:2, :2], np.eye(2))
+
+
+def test_the_report_counts_people_images_and_joints(prepared):
+  report = (prepared / 'report.txt').read_text()
+  train, valid = (records.read(prepared, s).people for s in ('train', 'valid'))
+  for people in (train, valid):
+    assert str(people.labeled.sum()) in report
+  assert f'Crop side = 10 head sizes: holds for {len(train) + len(valid)}.' in (
+    report
+  )
+  assert all(joint in report for joint in mpii.SKELETON.joints)
+  assert cv2.imread(str(prepared / 'contact_sheet.png')) is not None
+
+
+def test_missing_images_stop_or_are_left_out_and_counted(drawn, tmp_path):
+  images = tmp_path / 'images'
+  shutil.copytree(drawn / 'images', images)
+  people = mpii.load(drawn / 'annotations.json')['train']
+  (images / people.image[0]).unlink()
+  gone = int((people.image == people.image[0]).sum())
+  moved = {
+    'images': images,
+    'annotations': drawn / 'annotations.json',
+    'data_dir': tmp_path / 'out',
+  }
+  with pytest.raises(
+    UserError, match=f'1 annotated images .*{people.image[0]}'
+  ):
+    prepare.prepare(**moved)
+  prepare.prepare(**moved, allow_missing=True)
+  assert len(records.read(tmp_path / 'out', 'train')) == len(people) - gone
+  assert (
+    f'{gone} people of 1 missing'
+    in (tmp_path / 'out' / 'report.txt').read_text()
+  )
+
+
+def test_a_truncated_jpeg_stops_or_is_skipped_by_name(drawn, tmp_path):
+  images = tmp_path / 'images'
+  shutil.copytree(drawn / 'images', images)
+  people = mpii.load(drawn / 'annotations.json')['train']
+  broken = images / people.image[0]
+  broken.write_bytes(broken.read_bytes()[:3000])
+  gone = int((people.image == people.image[0]).sum())
+  settings = {
+    'images': images,
+    'annotations': drawn / 'annotations.json',
+    'data_dir': tmp_path / 'out',
+  }
+  with pytest.raises(UserError, match=f'{people.image[0]} is a truncated JPEG'):
+    prepare.prepare(**settings)
+  prepare.prepare(**settings, skip_unreadable=True)
+  assert len(records.read(tmp_path / 'out', 'train')) == len(people) - gone
+  report = (tmp_path / 'out' / 'report.txt').read_text()
+  assert f'{people.image[0]} is a truncated JPEG' in report
+
+
+def test_an_interrupted_prepare_can_be_run_again(drawn, tmp_path, monkeypatch):
+  out = tmp_path / 'out'
+  cut, calls = images.cut, []
+
+  def interrupted(*arguments):
+    calls.append(arguments)
+    if len(calls) == 9:
+      raise RuntimeError('the plug is pulled')
+    return cut(*arguments)
+
+  monkeypatch.setattr(images, 'cut', interrupted)
+  with pytest.raises(RuntimeError, match='plug'):
+    make(drawn, out)
+  monkeypatch.undo()
+  with pytest.raises(UserError, match='no prepared people'):
+    records.read(out, 'train')
+  make(drawn, out)
+  assert len(records.read(out, 'valid')) == len(
+    mpii.load(drawn / 'annotations.json')['valid']
+  )
+  assert not list(out.glob('**/*incomplete*'))
+
+
+def test_prepared_records_are_not_overwritten_by_others(
+  prepared, drawn, capsys
+):
+  with pytest.raises(UserError, match='--size=256, not 128'):
+    make(drawn, prepared)
+  prepare.prepare_synthetic(prepared, 30)  # the same again: nothing to do
+
+
+@pytest.mark.parametrize(
+  'change, words',
+  [
+    ({'images': 'nowhere'}, 'nowhere is not a folder'),
+    ({'annotations': 'nowhere.json'}, 'nowhere.json does not exist'),
+    ({'size': 10}, '--size=10'),
+    ({'margin': 0.5}, '--margin=0.5'),
+  ],
+)
+def test_bad_input_is_named(drawn, tmp_path, change, words):
+  settings = {
+    'images': drawn / 'images',
+    'annotations': drawn / 'annotations.json',
+    'data_dir': tmp_path,
+  } | {k: Path(v) if isinstance(v, str) else v for k, v in change.items()}
+  with pytest.raises(UserError, match=words):
+    prepare.prepare(**settings)
+
+
+def test_damaged_annotations_are_named(drawn, tmp_path):
+  damaged = tmp_path / 'annotations.json'
+  damaged.write_text(json.dumps([{'img_paths': 'x.jpg'}]))
+  with pytest.raises(UserError, match='annotations.json'):
+    prepare.prepare(
+      images=drawn / 'images', annotations=damaged, data_dir=tmp_path / 'out'
+    )
