@@ -29,7 +29,7 @@ def compilation_cache(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def prepared(tmp_path_factory) -> Path:
-  """Records of 30 synthetic people, 25 to train and 5 to validate."""
+  """Records of 30 synthetic people, 24 to train and 6 to validate."""
   folder = tmp_path_factory.mktemp('data') / 'prepared'
   prepare.prepare_synthetic(folder, 30)
   return folder
