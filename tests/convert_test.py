@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from hg_jax import checkpoint, convert, hourglass
+from hg_jax import checkpoint, convert, hourglass, images, inference
 from hg_jax.command import UserError
 
 MODEL = hourglass.StackedHourglass(2, joints=16, features=8)
@@ -182,6 +182,40 @@ def test_a_run_becomes_the_checkpoint_that_it_was(torch, tmp_path):
     convert.convert_back(run, tmp_path / '3.pt', '7')
   with pytest.raises(UserError, match='holds no run'):
     convert.convert_back(tmp_path, tmp_path / '3.pt', 'best')
+
+
+def test_a_converted_checkpoint_sees_in_real_people_what_pytorch_sees(
+  torch, mpii_data, tmp_path
+):
+  port = pytest.importorskip('port')
+  torch.manual_seed(0)
+  network = port.PoseNet(2, features=16).eval()
+  for name, value in network.named_buffers():
+    if 'running' in name:  # of any network that was trained
+      value.uniform_(0.5, 1.5)
+  torch.save(
+    {
+      'state_dict': {
+        f'model.module.{name}': value
+        for name, value in network.state_dict().items()
+      }
+    },
+    tmp_path / 'checkpoint.pt',
+  )
+  convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
+  predictor = inference.Predictor.from_workdir(
+    tmp_path / 'run', flip_test=False
+  )
+  photos = sorted((mpii_data / 'images').glob('*.jpg'))[:3]
+  people = np.array(
+    [predictor.look(images.read(path)[..., ::-1])[0] for path in photos]
+  )
+  assert people.shape == (3, 256, 256, 3)
+  with torch.no_grad():
+    theirs = network(torch.from_numpy(people) / 255)[:, -1].numpy()
+  _, _, ours = predictor.people(people)
+  np.testing.assert_allclose(ours, theirs.transpose(0, 2, 3, 1), atol=1e-4)
+  assert theirs.std() > 0.01  # It sees something.
 
 
 def test_what_is_no_checkpoint_is_refused_by_name(torch, tmp_path):
