@@ -28,19 +28,21 @@ from hg_jax import mpii, pckh
 from hg_jax.command import UserError, run
 from hg_jax.dataset import People
 
-_ANNOTATIONS = flags.DEFINE_string(
-  'annotations',
-  None,
-  'The truth: valid.h5, gt_valid.mat, mpii_annotations.json[.gz] or '
-  'mpii_human_pose_v1_u12_1.mat.',
-  allow_override=True,  # `prepare` has one too, and tests import both
-)
-_PLOT = flags.DEFINE_string(
-  'plot', None, 'Picture to write: PCKh over the threshold, a line per file.'
-)
-_JSON = flags.DEFINE_bool(
-  'json', False, 'Print JSON: a list, an object a file.'
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  flags.DEFINE_string(
+    'annotations',
+    None,
+    'The truth: valid.h5, gt_valid.mat, mpii_annotations.json[.gz] or '
+    'mpii_human_pose_v1_u12_1.mat.',
+  )
+  flags.DEFINE_string(
+    'plot', None, 'Picture to write: PCKh over the threshold, a line per file.'
+  )
+  flags.DEFINE_bool('json', False, 'Print JSON: a list, an object a file.')
+
 
 # What the libraries raise on a damaged or a foreign file.
 _UNREADABLE = (
@@ -104,16 +106,16 @@ class Scored:
 def main(paths: list[str]) -> None:
   if not paths:
     raise UserError('no file of predictions is given; see --help.')
-  if not _ANNOTATIONS.value:
+  if not FLAGS.annotations:
     raise UserError('--annotations is missing; see --help.')
-  people = mpii.load_evaluation(_ANNOTATIONS.value)
+  people = mpii.load_evaluation(FLAGS.annotations)
   files = [load(path, people) for path in paths]
-  if _PLOT.value:
-    plot(files, _PLOT.value)
+  if FLAGS.plot:
+    plot(files, FLAGS.plot)
   results = [summarize(file) for file in files]
   for file, result in zip(files[1:], results[1:], strict=True):
     result['difference'] = difference(files[0], file)
-  if _JSON.value:
+  if FLAGS.json:
     print(json.dumps(results, indent=2))
   else:
     print(report(results, len(people)))
@@ -349,4 +351,5 @@ def plot(files: Sequence[Scored], path: str | Path) -> None:
 
 
 if __name__ == '__main__':
+  define_flags()
   run(main)

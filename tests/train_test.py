@@ -47,8 +47,7 @@ def run_steps(config, devices, batches):
   step = train.make_train_step(model, tx, config.loss, devices)
   state = train.create_train_state(config, tx)
   if config.model.dtype == 'float64':
-    widen = lambda x: np.asarray(x, np.float64 if x.ndim else x.dtype)
-    state = jax.tree.map(widen, state)
+    state = state.replace(variables=jax.tree.map(np.float64, state.variables))
   state = train.replicate(state, devices)
   for batch in batches:
     state, metrics = step(state, train.split(batch, devices))
