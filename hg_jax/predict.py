@@ -200,7 +200,8 @@ def predict(
   problems = []
   frames = _frames(predictor, paths, boxes, problems)
   records = []
-  with Album(output) as album, tqdm(unit=' people') as bar:
+  bar = tqdm(total=_count(paths, boxes), unit=' people', desc='Predicting')
+  with Album(output) as album, bar:
     for frame, joints, scores, maps in _batched(predictor, frames):
       album.add(frame.path, frame.number, frame.picture, joints, scores)
       if sheets and frame.number is None:
@@ -229,10 +230,7 @@ def _frames(
     try:
       for number, picture in _pictures_of(path):
         height, width = picture.shape[:2]
-        if isinstance(boxes, dict):
-          people = boxes.get(str(path), boxes.get(path.name))
-        else:
-          people = boxes and [boxes]
+        people = _boxes_of(path, boxes)
         if people is None:
           people = [(0.0, 0.0, float(width), float(height))]
         looks = [predictor.look(picture, box) for box in people]
@@ -248,6 +246,21 @@ def _frames(
       message = str(error)
       named = message.startswith(str(path))
       problems.append(message if named else f'{path}: {message}')
+
+
+def _boxes_of(path: Path, boxes: Boxes | Box | None) -> list[Box] | None:
+  """A file's people; None: the whole image is one."""
+  if isinstance(boxes, dict):
+    return boxes.get(str(path), boxes.get(path.name))
+  return boxes and [boxes]
+
+
+def _count(paths: list[Path], boxes: Boxes | Box | None) -> int | None:
+  """How many people there are to predict; None with videos."""
+  if any(map(videos.is_video, paths)):
+    return None
+  people = [_boxes_of(path, boxes) for path in paths]
+  return sum(1 if boxes is None else len(boxes) for boxes in people)
 
 
 def _pictures_of(path: Path) -> Iterator[tuple[int | None, np.ndarray]]:
