@@ -133,17 +133,20 @@ def require_same_run(workdir: Path, config: Config) -> None:
   Raises:
     UserError: names the settings that differ, with both values.
   """
-  saved, given = config_lib.flat(load_config(workdir)), config_lib.flat(config)
-  different = [
-    f'{name} = {saved[name]} (now {given[name]})'
-    for name in given
-    if saved[name] != given[name] and name not in _FREE
-  ]
-  if different:
-    raise UserError(
-      f'{workdir} holds a different run: {"; ".join(different)}; give '
-      'another --workdir, or the settings it was started with.'
-    )
+  _require_same(
+    workdir,
+    [name for name in config_lib.flat(config) if name not in _FREE],
+    config,
+  )
+
+
+def require_same_network(workdir: Path, config: Config) -> None:
+  """Refuses to evaluate a run under the config of another network.
+
+  Raises:
+    UserError: names the settings that differ, with both values.
+  """
+  _require_same(workdir, _NETWORK, config)
 
 
 # Settings that do not change what a step computes.
@@ -158,6 +161,22 @@ _FREE = {
   'checkpoint_every',
   'evaluate_every',
 }
+# Settings that an evaluation needs as they were.
+_NETWORK = ['model.stacks', 'model.features', 'data.image_size', 'data.sigma']
+
+
+def _require_same(workdir: Path, names: list[str], config: Config) -> None:
+  saved, given = config_lib.flat(load_config(workdir)), config_lib.flat(config)
+  different = [
+    f'{name} = {saved[name]} (now {given[name]})'
+    for name in names
+    if saved[name] != given[name]
+  ]
+  if different:
+    raise UserError(
+      f'{workdir} holds a different run: {"; ".join(different)}; give '
+      'another --workdir, or the settings it was started with.'
+    )
 
 
 def save_weights(

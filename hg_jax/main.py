@@ -88,7 +88,7 @@ def _config_and_workdir() -> tuple[Config, Path]:
     )
   if name:
     if FLAGS.mode == 'evaluate':
-      checkpoint.require_same_run(workdir, FLAGS.config)
+      checkpoint.require_same_network(workdir, FLAGS.config)
     return FLAGS.config, workdir
   if FLAGS.mode == 'train':
     raise UserError('training needs --config=configs/NAME.py.')

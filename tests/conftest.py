@@ -51,3 +51,11 @@ def tiny_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope='session')
 def tiny_predictor(tiny_run) -> inference.Predictor:
   return inference.Predictor.from_workdir(tiny_run)
+
+
+@pytest.fixture(scope='module')
+def shallow():
+  """Hourglasses that halve once, not four times, compile three times faster."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(hourglass, 'DEPTH', 1)
+    yield

@@ -21,6 +21,8 @@ from hg_jax.dataset import People
 from hg_jax.mpii import SKELETON
 from hg_jax.records import Crops
 
+pytestmark = pytest.mark.usefixtures('shallow')
+
 SIZE = 64
 NUM_PEOPLE = 30  # no multiple of the batches below
 

@@ -10,6 +10,8 @@ from hg_jax import config as config_lib
 from hg_jax.command import UserError
 from hg_jax.config import Augment, Config, Data, Evaluate, Model, Optimizer
 
+pytestmark = pytest.mark.usefixtures('shallow')
+
 SIZE = 64
 
 
@@ -72,22 +74,25 @@ def test_four_devices_train_as_one_does():
 
 
 def test_statistics_per_device_are_those_of_its_part_of_the_batch():
-  # Two devices that see the same two pictures have the statistics of one that
-  # sees them, whether synced or not; two that see others only when synced.
+  # Two devices that see the same pictures have the statistics of one that
+  # sees them, synced or not. Where they see others, the variance within each
+  # part is not that of the whole.
   same = {k: np.concatenate([v, v]) for k, v in random_batch(2).items()}
   other = random_batch(4)
-  losses = {}
+  other['image'][:2] //= np.uint8(4)
+  variances = {}
   for sync in (True, False):
     config = tiny_config(
       model=Model(stacks=1, features=8, sync_batch_norm=sync)
     )
     for name, batch in {'same': same, 'other': other}.items():
-      _, metrics = run_steps(config, jax.local_devices()[:2], [batch])
-      losses[name, sync] = metrics['loss']
-  assert losses['same', True] == pytest.approx(losses['same', False], rel=1e-6)
-  assert losses['other', True] != pytest.approx(
-    losses['other', False], rel=1e-4
+      state, _ = run_steps(config, jax.local_devices()[:2], [batch])
+      statistics = state.variables['batch_stats']['stem']['norm']
+      variances[name, sync] = statistics['var']
+  np.testing.assert_allclose(
+    variances['same', True], variances['same', False], rtol=1e-4
   )
+  assert (variances['other', True] > 1.001 * variances['other', False]).all()
 
 
 def test_the_sum_over_stacks_is_their_number_times_the_mean():
@@ -130,7 +135,7 @@ def test_a_batch_that_devices_cannot_share_is_refused():
 
 
 @pytest.fixture(scope='module')
-def finished(prepared, tmp_path_factory):
+def finished(shallow, prepared, tmp_path_factory):
   """A run of Adam, uninterrupted."""
   config = tiny_config(
     prepared, optimizer=Optimizer(name='adam', learning_rate=1e-3)
@@ -198,6 +203,13 @@ def test_settings_that_make_another_run_are_named(finished):
   checkpoint.require_same_run(workdir, longer)
   other = dataclasses.replace(config, model=Model(stacks=3, features=8))
   with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
+    checkpoint.require_same_run(workdir, other)
+  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
+    checkpoint.require_same_network(workdir, other)
+  # The network is the same however it was trained.
+  other = dataclasses.replace(config, optimizer=Optimizer(), seed=1)
+  checkpoint.require_same_network(workdir, other)
+  with pytest.raises(UserError, match=r'seed = 0 \(now 1\)'):
     checkpoint.require_same_run(workdir, other)
 
 
