@@ -4,6 +4,7 @@
              .annorect(p).scale, objpos.x, .y, x1, y1, x2, y2 (the head box)
                          .annopoints.point(k).x, .y, .id, .is_visible
   img_train(i)  1 where the joints are published
+  single_person{i}  the people apart from others, from 1
 
 Any of a person's fields may be absent or empty.
 """
@@ -28,15 +29,50 @@ def read(path: Path) -> dict[str, np.ndarray]:
   Raises:
     ValueError: there is no RELEASE, or no such person in it.
   """
+  rows = list(_people(_release(path)))
+  if not rows:
+    raise ValueError('it has no people')
+  return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def read_test(
+  path: Path,
+) -> tuple[dict[int, dict], set[tuple[int, int]]]:
+  """Reads what MPII's evaluation makes of the images without joints.
+
+  Returns:
+    By image_index, each image's 'name' and number of 'people'; and the
+    (image_index, person_index) of the single people, who are scored.
+
+  Raises:
+    ValueError: there is no RELEASE.
+  """
+  release = _release(path)
+  structs = _structs(release['annolist'])
+  tests = np.flatnonzero(np.atleast_1d(release['img_train']) == 0).tolist()
+  images = {
+    index: {
+      'name': structs[index]['image']['name'],
+      'people': len(_structs(structs[index]['annorect'])),
+    }
+    for index in tests
+  }
+  persons = np.atleast_1d(release['single_person'])
+  single = {
+    (index, int(person) - 1)
+    for index in tests
+    for person in np.ravel(persons[index])
+  }
+  return images, single
+
+
+def _release(path: Path) -> dict:
   contents = scipy.io.loadmat(
     path, simplify_cells=True, variable_names=['RELEASE']
   )
   if 'RELEASE' not in contents:
     raise ValueError('it has no struct RELEASE')
-  rows = list(_people(contents['RELEASE']))
-  if not rows:
-    raise ValueError('it has no people')
-  return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+  return contents['RELEASE']
 
 
 def _people(release: dict) -> Iterator[dict]:

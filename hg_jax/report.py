@@ -3,6 +3,9 @@
 results.json    every number of `pckh.summarize`, each stack's too
 predictions.h5  joints in px of the images, which `hg_jax.score` reads
 overlay_*.png   the worst and random people, predictions beside the truth
+
+The test people have no published joints; instead of the numbers they get
+pred_keypoints_mpii.mat, which MPII scores.
 """
 
 import json
@@ -12,7 +15,15 @@ import cv2
 import h5py
 import numpy as np
 
-from hg_jax import affine, figures, hourglass, inference, pckh, records
+from hg_jax import (
+  affine,
+  figures,
+  hourglass,
+  inference,
+  pckh,
+  records,
+  submission,
+)
 from hg_jax.config import Config
 from hg_jax.evaluate import Evaluator, Results
 from hg_jax.mpii import SKELETON
@@ -42,17 +53,31 @@ def evaluate_run(
   results = Evaluator(hourglass.create_model(config), config, crops).run(
     variables
   )
-  summary = {
-    'step': step,
-    'split': split,
-    'flip_test': config.evaluate.flip_test,
-    **summarize(results, crops),
-  }
-  print(f'\n{workdir}, step {step}\n{pckh.table(summary)}\n')
-  written = [workdir / 'results.json', workdir / 'predictions.h5']
-  written[0].write_text(json.dumps(summary, indent=2) + '\n')
-  write_predictions(written[1], results, crops)
-  written += write_overlays(workdir, results, crops, config.evaluate.figures)
+  print(f'\n{workdir}, step {step}')
+  written = [workdir / 'predictions.h5']
+  write_predictions(written[0], results, crops)
+  if crops.people.labeled.any():
+    summary = {
+      'step': step,
+      'split': split,
+      'flip_test': config.evaluate.flip_test,
+      **summarize(results, crops),
+    }
+    print(f'{pckh.table(summary)}\n')
+    written.append(workdir / 'results.json')
+    written[-1].write_text(json.dumps(summary, indent=2) + '\n')
+    written += write_overlays(workdir, results, crops, config.evaluate.figures)
+  else:
+    written.append(workdir / 'pred_keypoints_mpii.mat')
+    annotations = records.source(Path(config.data.dir))['annotations']
+    counts = submission.write(
+      written[-1], Path(annotations), crops.people, results.joints
+    )
+    print(
+      'The joints of these people are not published: {annotated} annotated, '
+      '{single} of them single, {scored} of these predicted here, whom MPII '
+      'scores.'.format(**counts)
+    )
   print('Wrote ' + ', '.join(str(path) for path in written))
 
 
