@@ -105,19 +105,18 @@ def input_of(
 ) -> tuple[np.ndarray, np.ndarray]:  # u8[S, S, 3] RGB, f64[3, 3]
   """The network's input, of a whole photo.
 
-  As from a prepared crop: `cut` with some room about the square, which
-  averages areas, then `warp`, which hardly changes the scale.
+  To the bit that of a crop as `prepare` cuts it, before that becomes a JPEG.
 
   Returns:
     The input and the map from the image to it.
   """
-  factor = max(int(side / (_FINENESS * size)), 1)
+  factor = max(int(side / (_MOST * size)), 1)
   near = _shrink(picture, factor) if factor > 1 else picture
   crop, near_to_crop = cut(
     near,
     np.asarray(center, np.float64) / factor,
-    side / factor * _ROOM,
-    round(size * _ROOM),
+    side / factor * _MARGIN,
+    round(size * _FINENESS),
   )
   image_to_crop = affine.scale(1 / factor) @ near_to_crop
   image_to_input = affine.image_to_crop(center, side, size)
@@ -126,10 +125,12 @@ def input_of(
   )
 
 
-_ROOM = 1.05  # over the square's side, so that `warp` finds its borders
+# The defaults of `prepare`: side of the crop over the square's, and px of it
+# over those of the input.
+_MARGIN, _FINENESS = 1.7075, 448 / 256
 # A square of more than this many px to each of the input's is shrunk in the
 # image: that of a panorama, 20,000 px wide, would fill gigabytes.
-_FINENESS = 8
+_MOST = 4
 
 
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
