@@ -88,11 +88,13 @@ def test_statistics_per_device_are_those_of_its_part_of_the_batch():
     for name, batch in {'same': same, 'other': other}.items():
       state, _ = run_steps(config, jax.local_devices()[:2], [batch])
       statistics = state.variables['batch_stats']['stem']['norm']
-      variances[name, sync] = statistics['var']
+      # A tenth of the batch's, nine of the 1 before.
+      variances[name, sync] = statistics['var'] - 0.9
   np.testing.assert_allclose(
     variances['same', True], variances['same', False], rtol=1e-4
   )
-  assert (variances['other', True] > 1.001 * variances['other', False]).all()
+  between = variances['other', True] - variances['other', False]
+  assert (between > -1e-6).all() and between.max() > 1e-3
 
 
 def test_the_sum_over_stacks_is_their_number_times_the_mean():
