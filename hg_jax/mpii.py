@@ -64,7 +64,7 @@ FORMS = (
 )
 
 # What the libraries below raise on a damaged or a foreign file.
-_UNREADABLE = (
+UNREADABLE = (
   AttributeError,
   EOFError,
   LookupError,
@@ -156,7 +156,7 @@ def _read(path: Path) -> dict[str, People]:
     raise UserError(f'{path} is not a .mat, .json or .h5. Give {FORMS}.')
   try:
     return readers[suffix](path)
-  except _UNREADABLE as error:
+  except UNREADABLE as error:
     raise _unreadable(path, error) from error
 
 
@@ -334,7 +334,7 @@ def _read_ground_truth(path: Path) -> People | None:
       return None
     contents = scipy.io.loadmat(path, variable_names=names)
     joints, boxes, missing = (contents[name] for name in names)
-  except _UNREADABLE as error:
+  except UNREADABLE as error:
     raise _unreadable(path, error) from error
   image, image_index, person_index = validation_list()
   if joints.shape != (NUM_JOINTS, 2, len(image)):

@@ -14,8 +14,6 @@ Axes: P people, n of them in a file, K = 16 joints.
 import dataclasses
 import itertools
 import json
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,17 +42,6 @@ def define_flags() -> None:
   flags.DEFINE_bool('json', False, 'Print JSON: a list, an object a file.')
 
 
-# What the libraries raise on a damaged or a foreign file.
-_UNREADABLE = (
-  LookupError,
-  NotImplementedError,
-  OSError,
-  TypeError,
-  ValueError,
-  scipy.io.matlab.MatReadError,
-  struct.error,
-  zlib.error,
-)
 _OURS = {'joints', 'image', 'image_index', 'person_index'}
 # Okabe and Ito's colors; with the line styles, lines stay apart in gray.
 _COLORS = ('#000000', '#0072B2', '#D55E00', '#009E73', '#CC79A7')
@@ -205,7 +192,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path) as file:  # MATLAB's -v7.3 files too
       names = {'preds', *_OURS} & file.keys()
       return {name: file[name][()] for name in names}
-  except _UNREADABLE as error:
+  except mpii.UNREADABLE as error:
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
     raise UserError(
       f'{path} is damaged or neither .h5 nor .mat ({reason}).'
