@@ -93,7 +93,8 @@ def _error(predictions, joints):  # f32[P, K, 2] -> f32[P, K], px
   xp = predictions.__array_namespace__()
   # The root is taken, though squares compare alike: head sizes are rounded
   # roots too, and published predictions have joints exactly on the radius.
-  return xp.sqrt(xp.sum((predictions - joints) ** 2, axis=-1))
+  x, y = xp.moveaxis(predictions - joints, -1, 0)
+  return xp.sqrt(x * x + y * y)
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
