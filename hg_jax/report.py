@@ -3,16 +3,20 @@
 results.json    every number of `pckh.summarize`, each stack's too
 predictions.h5  joints in px of the images, which `hg_jax.score` reads
 overlay_*.png   the worst and random people, predictions beside the truth
+heatmaps_*.png  what the network answers for the worst person
 
 The test people have no published joints; instead of the numbers they get
 pred_keypoints_mpii.mat, which MPII scores.
 """
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
+import jax
 import numpy as np
 
 from hg_jax import (
@@ -67,6 +71,8 @@ def evaluate_run(
     written.append(workdir / 'results.json')
     written[-1].write_text(json.dumps(summary, indent=2) + '\n')
     written += write_overlays(workdir, results, crops, config.evaluate.figures)
+    if config.evaluate.figures:
+      written += write_heatmaps(workdir, config, variables, results, crops)
   else:
     written.append(workdir / 'pred_keypoints_mpii.mat')
     annotations = records.source(Path(config.data.dir))['annotations']
@@ -130,7 +136,7 @@ def write_overlays(
     workdir,
     chosen,
     crops={
-      row: _picture(crops, row, image_to_input[row])
+      row: _picture(crops, row, _OVERLAY_SIZE)
       for rows in chosen.values()
       for row in rows
     },
@@ -143,10 +149,48 @@ def write_overlays(
   )
 
 
-def _picture(crops: Crops, row: int, image_to_input: np.ndarray) -> np.ndarray:
-  crop_to_input = np.linalg.inv(crops.image_to_crop[row]) @ image_to_input
-  size = (_OVERLAY_SIZE, _OVERLAY_SIZE)
-  crop = cv2.warpAffine(
-    crops.decode(row), affine.to_opencv(crop_to_input), size
+def write_heatmaps(
+  workdir: Path,
+  config: Config,
+  variables: dict[str, Any],
+  results: Results,
+  crops: Crops,
+) -> list[Path]:
+  """Draws what the network answers for the worst person; the paths.
+
+  A panel per joint, and a panel per stack for the joint that is farthest off.
+  """
+  people = crops.people
+  error = np.linalg.norm(results.joints - people.joints, axis=-1)
+  error = np.where(people.labeled, error / people.head_size[:, None], 0)
+  row = int(error.sum(axis=1).argmax())
+  image = _picture(crops, row, config.data.image_size)
+  infer = partial(
+    inference.infer,
+    hourglass.create_model(config),
+    flip_test=config.evaluate.flip_test,
   )
-  return np.ascontiguousarray(crop[..., ::-1])
+  _, heatmaps = jax.device_get(jax.jit(infer)(variables, image[None]))
+  joint = int(error[row].argmax())
+  sheets = {
+    'heatmaps_joints.png': figures.heatmap_sheet(image, heatmaps[0], SKELETON),
+    'heatmaps_stacks.png': figures.stack_sheet(
+      image, heatmaps[0], joint, SKELETON
+    ),
+  }
+  for name, sheet in sheets.items():
+    figures.write(workdir / name, sheet)
+  return [workdir / name for name in sheets]
+
+
+def _picture(crops: Crops, row: int, size: int) -> np.ndarray:
+  """The person's square, u8[size, size, 3] RGB."""
+  people = crops.people
+  image_to_picture = affine.image_to_crop(
+    people.center[row], people.side[row], size
+  )
+  crop_to_picture = np.linalg.inv(crops.image_to_crop[row]) @ image_to_picture
+  picture = cv2.warpAffine(
+    crops.decode(row), affine.to_opencv(crop_to_picture), (size, size)
+  )
+  return np.ascontiguousarray(picture[..., ::-1])

@@ -61,7 +61,6 @@ def test_every_module_has_its_test():
     'painter_test': 'synthetic_test',
     'plots_test': 'compare_test',
     'records_test': 'person_crops_test',
-    'report_test': 'train_test',
     'runs_test': 'compare_test',
     'train_state_test': 'train_test',
     'videos_test': 'predict_test',
