@@ -7,6 +7,7 @@ Arrays are saved and restored as NumPy, so a run goes on, or is evaluated, on
 any number of devices.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ class Checkpoints:
   """The checkpoints of a run."""
 
   def __init__(self, workdir: Path):
+    folder = (workdir / 'checkpoints').resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     self._manager = ocp.CheckpointManager(
-      (workdir / 'checkpoints').resolve(),
+      folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(
           [
@@ -45,6 +48,13 @@ class Checkpoints:
         best_fn=lambda metrics: metrics[METRIC],
         best_mode='max',
         cleanup_tmp_directories=True,
+        # The first of many processes is here alone, and must not wait.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+          active_processes={jax.process_index()},
+          primary_host=jax.process_index(),
+          barrier_sync_key_prefix='first',
+        ),
+        create=False,
       ),
     )
 
@@ -65,11 +75,7 @@ class Checkpoints:
   ) -> None:
     """Saves in the background; `metrics` if this step was evaluated."""
     state = jax.device_get(state)
-    tree = {
-      'step': state.step,
-      'variables': state.variables,
-      'opt_state': state.opt_state,
-    }
+    tree = _sections(state)
     saved = self._manager.save(
       int(state.step),
       args=ocp.args.Composite(state=ocp.args.PyTreeSave(tree)),
@@ -80,16 +86,14 @@ class Checkpoints:
 
   def restore(self, step: int, like: TrainState) -> TrainState:
     """A saved state, as NumPy arrays in the tree of `like`."""
-    tree = {
-      'step': like.step,
-      'variables': like.variables,
-      'opt_state': like.opt_state,
-    }
-    return TrainState(**self._restore(step, tree, partial=False))
+    return TrainState(**self._restore(step, _sections(like), partial=False))
 
-  def restore_variables(self, step: int, like: Any) -> dict[str, Any]:
-    """The weights alone, whatever optimizer made them."""
-    return self._restore(step, {'variables': like}, partial=True)['variables']
+  def restore_weights(
+    self, step: int, like: dict[str, Any], *, ema: bool
+  ) -> dict[str, Any]:
+    """The weights alone, or their average, whatever optimizer made them."""
+    section = 'ema' if ema else 'variables'
+    return self._restore(step, {section: like}, partial=True)[section]
 
   def _restore(self, step: int, tree: Any, *, partial: bool) -> Any:
     shapes = jax.tree.map(
@@ -109,6 +113,15 @@ class Checkpoints:
   def close(self) -> None:
     """Waits for the last save."""
     self._manager.close()
+
+
+def _sections(state: TrainState) -> dict[str, Any]:
+  """The fields of a state that hold anything."""
+  values = {
+    field.name: getattr(state, field.name)
+    for field in dataclasses.fields(state)
+  }
+  return {name: value for name, value in values.items() if value is not None}
 
 
 def save_config(workdir: Path, config: Config) -> None:
@@ -133,9 +146,12 @@ def require_same_run(workdir: Path, config: Config) -> None:
   Raises:
     UserError: names the settings that differ, with both values.
   """
+  free = set(_FREE)
+  if config.optimizer.schedule == 'cosine':
+    free.remove('steps')  # The rate depends on where it ends.
   _require_same(
     workdir,
-    [name for name in config_lib.flat(config) if name not in _FREE],
+    [name for name in config_lib.flat(config) if name not in free],
     config,
   )
 
@@ -147,6 +163,15 @@ def require_same_network(workdir: Path, config: Config) -> None:
     UserError: names the settings that differ, with both values.
   """
   _require_same(workdir, _NETWORK, config)
+
+
+def require_same_weights(workdir: Path, config: Config) -> None:
+  """Refuses to begin with the weights of a run of another network.
+
+  Raises:
+    UserError: names the settings that differ, with both values.
+  """
+  _require_same(workdir, ['model.stacks', 'model.features'], config)
 
 
 # Settings that do not change what a step computes.

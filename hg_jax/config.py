@@ -52,7 +52,10 @@ class Augment:
 class Optimizer:
   name: str = 'adam'  # 'adam', 'rmsprop' or 'sgd'
   learning_rate: float = 1e-3
-  # The rate is multiplied by `drop_factor` after each of these steps.
+  # 'steps', or 'cosine': half of one, from the full rate to 0 at the end.
+  schedule: str = 'steps'
+  warmup_steps: int = 0  # updates in which the rate rises from 0
+  # Of 'steps': the rate is multiplied by `drop_factor` after each of these.
   drop_steps: tuple[int, ...] = (100_000,)
   drop_factor: float = 0.2
 
@@ -73,7 +76,14 @@ class Config:
   evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
   seed: int = 0
   batch_size: int = 16  # over all devices of all machines
+  # Parts that each device takes its share of the batch in, one after the
+  # other, to save memory. BatchNorm sees a part at a time.
+  accumulate_steps: int = 1
   steps: int = 200_000
+  # Keep a moving average of the weights, which is then evaluated beside them
+  # and used in their place; 0 keeps none, 0.999 is usual.
+  ema_decay: float = 0.0
+  init_from: str = ''  # the folder of a run whose best weights to begin with
   # 'mean' over stacks, joints and pixels (PORT) or the 'sum' over stacks of
   # the mean over joints and pixels (LUA).
   loss: str = 'mean'
@@ -136,6 +146,7 @@ def check(config: Config) -> None:
     'data.sigma': config.data.sigma,
     'evaluate.batch_size': config.evaluate.batch_size,
     'batch_size': config.batch_size,
+    'accumulate_steps': config.accumulate_steps,
     'steps': config.steps,
     'log_every': config.log_every,
     'checkpoint_every': config.checkpoint_every,
@@ -147,6 +158,7 @@ def check(config: Config) -> None:
   choices = {
     'model.dtype': (config.model.dtype, ('float32', 'bfloat16')),
     'optimizer.name': (config.optimizer.name, ('adam', 'rmsprop', 'sgd')),
+    'optimizer.schedule': (config.optimizer.schedule, ('steps', 'cosine')),
     'loss': (config.loss, ('mean', 'sum')),
   }
   for name, (value, allowed) in choices.items():
@@ -154,6 +166,7 @@ def check(config: Config) -> None:
       raise UserError(
         f'config.{name} is {value!r}; choose {" or ".join(allowed)}.'
       )
+  _check_rates(config)
   # Two halvings to the heatmap and four more to the hourglass's bottom.
   if config.data.image_size < 64 or config.data.image_size % 64:
     raise UserError(
@@ -163,4 +176,26 @@ def check(config: Config) -> None:
   if config.model.features < 2 or config.model.features % 2:
     raise UserError(
       f'config.model.features is {config.model.features}; it must be even.'
+    )
+
+
+def _check_rates(config: Config) -> None:
+  settings = config.optimizer
+  if not 0 <= settings.learning_rate < float('inf'):
+    raise UserError(
+      f'config.optimizer.learning_rate is {settings.learning_rate}; it must '
+      'be a number of at least 0.'
+    )
+  ends = [config.steps]
+  if settings.schedule == 'steps':
+    ends += settings.drop_steps
+  if not 0 <= settings.warmup_steps < min(ends):
+    raise UserError(
+      f'config.optimizer.warmup_steps is {settings.warmup_steps}; it must be '
+      f'at least 0 and below {min(ends)}, where the rate falls or ends.'
+    )
+  if not 0 <= config.ema_decay < 1:
+    raise UserError(
+      f'config.ema_decay is {config.ema_decay}; it must be at least 0 and '
+      'below 1.'
     )

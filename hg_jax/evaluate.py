@@ -1,7 +1,8 @@
 """The evaluator: jitted, apart from training, over a whole split.
 
 Every person is counted once, unchanged by augmentation, with the running
-batch statistics, whatever the batch size and the number of devices.
+batch statistics, whatever the batch size and the number of devices. Many
+processes take the batches in turn, and all have the results.
 Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
 """
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hg_jax import affine, heatmaps, inference, pckh, resident
+from hg_jax import affine, heatmaps, inference, pckh, processes, resident
 from hg_jax.config import Config
 from hg_jax.hourglass import StackedHourglass
 from hg_jax.records import Crops
@@ -68,13 +69,19 @@ class Evaluator:
     )
 
   def run(self, variables: dict[str, Any]) -> Results:
-    """Evaluates the network with these weights."""
-    variables = jax.device_put(variables, self._whole)
-    outputs = [
-      self._step(variables, jax.device_put(batch, self._split))
-      for batch in self._batches()
-    ]
-    counts, errors, joints, score = zip(*jax.device_get(outputs), strict=True)
+    """Evaluates the network with these weights.
+
+    They are NumPy arrays, or jax's of this process.
+    """
+    # Out of their mesh, which with many processes is not ours.
+    variables = jax.device_put(jax.device_get(variables), self._whole)
+    outputs = jax.device_get(
+      [
+        self._step(variables, jax.device_put(batch, self._split))
+        for batch in self._batches()
+      ]
+    )
+    counts, errors, joints, score = zip(*_in_turn(outputs), strict=True)
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
     people = len(self._crops)
     return Results(
@@ -86,12 +93,27 @@ class Evaluator:
     )
 
   def _batches(self) -> Iterator[dict[str, Any]]:
-    arguments = self._crops, self._config, self._batch_size
+    """This process's turns; as many as the others', with padding alone."""
+    count = jax.process_count()
+    turns = -(-len(self._crops) // (count * self._batch_size))
+    numbers = range(jax.process_index(), turns * count, count)
+    arguments = self._crops, self._config, self._batch_size, numbers
     if self._config.data.resident:
       return resident.evaluation_batches(self._stored, *arguments)
     from hg_jax import input_pipeline  # TensorFlow
 
     return input_pipeline.evaluation_batches(*arguments)
+
+
+def _in_turn(outputs: list[Any]) -> list[Any]:
+  """The outputs of all processes' batches, in the order of the batches."""
+  turns = jax.tree.map(lambda *batches: np.stack(batches), *outputs)
+  everyone = processes.together(turns)  # [process, turn, ...]
+  return [
+    jax.tree.map(lambda x: x[process, turn], everyone)  # noqa: B023
+    for turn in range(len(outputs))
+    for process in range(jax.process_count())
+  ]
 
 
 def evaluate_batch(

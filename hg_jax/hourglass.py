@@ -281,6 +281,15 @@ def create_variables(
   return _draw(shapes, np.random.default_rng(seed))
 
 
+def variables_like(config: Config) -> dict[str, Any]:
+  """The shapes and dtypes of a run's weights."""
+  return jax.eval_shape(
+    lambda: create_variables(
+      create_model(config), config.seed, config.data.image_size
+    )
+  )
+
+
 def _draw(shapes: dict[str, Any], generator: np.random.Generator):
   values = {}
   for name, leaf in sorted(shapes.items()):

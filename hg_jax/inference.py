@@ -65,9 +65,15 @@ def predict(
 
 
 def load_variables(
-  workdir: Path, config: Config, which: str
+  workdir: Path, config: Config, which: str, *, ema: bool | None = None
 ) -> tuple[int, dict[str, Any]]:
-  """The step and the weights of a checkpoint: 'best', 'latest' or a step.
+  """The step and the weights of a checkpoint.
+
+  Args:
+    workdir: the run's folder.
+    config: the run's.
+    which: 'best', 'latest' or a step.
+    ema: take their moving average; by default, if the run keeps it.
 
   Raises:
     UserError: there is no such checkpoint, or it is of another network.
@@ -85,12 +91,11 @@ def load_variables(
       f'{workdir} has no checkpoint {which!r}; choose best, latest or one '
       f'of {", ".join(map(str, steps))}.'
     )
-  like = jax.eval_shape(
-    lambda: hourglass.create_variables(
-      hourglass.create_model(config), config.seed, config.data.image_size
-    )
+  variables = checkpoints.restore_weights(
+    step,
+    hourglass.variables_like(config),
+    ema=bool(config.ema_decay) if ema is None else ema,
   )
-  variables = checkpoints.restore_variables(step, like)
   checkpoints.close()
   return step, variables
 

@@ -69,9 +69,15 @@ def train_batch(
 
 
 def evaluation_batches(
-  crops: Crops, config: Config, batch_size: int
+  crops: Crops, config: Config, batch_size: int, numbers: range | None = None
 ) -> Iterator[Batch]:
-  """Every person once, unchanged, in order; the last batch is padded.
+  """Every person once, unchanged, in order.
+
+  Args:
+    crops: the people.
+    config: the run's.
+    batch_size: people per batch; beyond the last there is padding.
+    numbers: of the batches to make; by default all.
 
   Yields:
     'image' u8[B, S, S, 3], 'heatmaps' f32[B, H, H, K], and what
@@ -84,7 +90,7 @@ def evaluation_batches(
     )
     return picture(crops, people, config) | facts
 
-  return _stream(batch, range(-(-len(crops) // batch_size)))
+  return _stream(batch, numbers or range(-(-len(crops) // batch_size)))
 
 
 def picture(crops: Crops, drawn: Examples, config: Config) -> Batch:
@@ -124,7 +130,7 @@ def _stream(
       mistakes.append(mistake)
       raise
 
-  dataset = tf.data.Dataset.range(steps.start, steps.stop).map(
+  dataset = tf.data.Dataset.range(steps.start, steps.stop, steps.step).map(
     lambda step: tf.numpy_function(
       arrays, [step], [tf.as_dtype(array.dtype) for array in sample.values()]
     ),

@@ -6,12 +6,14 @@
 The same command goes on with an interrupted run.
 """
 
+import signal
+import sys
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
-from hg_jax import checkpoint, report, train
+from hg_jax import checkpoint, interruption, processes, report, train
 from hg_jax import config as config_lib
 from hg_jax.command import UserError, run
 from hg_jax.config import Config
@@ -38,6 +40,9 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'split', 'valid', "To evaluate: 'valid', 'train' or 'test'."
   )
+  flags.DEFINE_integer(
+    'profile', 0, 'Write a trace of this many steps.', lower_bound=0
+  )
 
 
 def main(argv: list[str]) -> None:
@@ -47,16 +52,30 @@ def main(argv: list[str]) -> None:
     )
   config, workdir = _config_and_workdir()
   config_lib.check(config)
-  if FLAGS.mode == 'train':
-    train_run(config, workdir)
-  report.evaluate_run(
-    workdir, config, which=FLAGS.checkpoint, split=FLAGS.split
-  )
+  with processes.joined():
+    if FLAGS.mode == 'train':
+      train_run(config, workdir, profile=FLAGS.profile)
+    report.evaluate_run(
+      workdir, config, which=FLAGS.checkpoint, split=FLAGS.split
+    )
 
 
-def train_run(config: Config, workdir: Path) -> None:
-  """Trains in `workdir`, begun or to be begun."""
+def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
+  """Trains in `workdir`, begun or to be begun.
+
+  A signal that stops it ends the program, with the status of that signal.
+  """
   train.check_devices(config)
+  processes.first_does(lambda: _begin_folder(config, workdir))
+  try:
+    train.train_and_evaluate(config, workdir, profile=profile)
+  except train.Stopped as stopped:
+    if processes.first():
+      print(stopped, file=sys.stderr)
+    sys.exit(interruption.status(stopped.signal or signal.SIGTERM))
+
+
+def _begin_folder(config: Config, workdir: Path) -> None:
   if (workdir / 'config.json').exists():
     checkpoint.require_same_run(workdir, config)
   if config.data.synthetic_people:
@@ -72,7 +91,6 @@ def train_run(config: Config, workdir: Path) -> None:
     raise UserError(
       f'{workdir} cannot be written: {error.strerror}.'
     ) from error
-  train.train_and_evaluate(config, workdir)
 
 
 def _config_and_workdir() -> tuple[Config, Path]:

@@ -25,6 +25,7 @@ from hg_jax import (
   hourglass,
   inference,
   pckh,
+  processes,
   records,
   submission,
 )
@@ -50,13 +51,16 @@ def evaluate_run(
   Raises:
     UserError: there is no such checkpoint or split, or it does not fit.
   """
-  step, variables = inference.load_variables(workdir, config, which)
   crops = records.read(
     Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
   )
-  results = Evaluator(hourglass.create_model(config), config, crops).run(
-    variables
-  )
+  evaluator = Evaluator(hourglass.create_model(config), config, crops)
+  step, variables, results = _evaluated(evaluator, workdir, config, which)
+  raw = None
+  if config.ema_decay:
+    *_, raw = _evaluated(evaluator, workdir, config, which, ema=False)
+  if not processes.first():
+    return
   print(f'\n{workdir}, step {step}')
   written = [workdir / 'predictions.h5']
   write_predictions(written[0], results, crops)
@@ -67,6 +71,10 @@ def evaluate_run(
       'flip_test': config.evaluate.flip_test,
       **summarize(results, crops),
     }
+    if raw:
+      summary['without_averaging'] = summarize(raw, crops)
+      print(f'\nWithout averaging:\n{pckh.table(summary["without_averaging"])}')
+      print('\nThe moving average of the weights:')
     print(f'{pckh.table(summary)}\n')
     written.append(workdir / 'results.json')
     written[-1].write_text(json.dumps(summary, indent=2) + '\n')
@@ -74,17 +82,43 @@ def evaluate_run(
     if config.evaluate.figures:
       written += write_heatmaps(workdir, config, variables, results, crops)
   else:
-    written.append(workdir / 'pred_keypoints_mpii.mat')
-    annotations = records.source(Path(config.data.dir))['annotations']
-    counts = submission.write(
-      written[-1], Path(annotations), crops.people, results.joints
-    )
-    print(
-      'The joints of these people are not published: {annotated} annotated, '
-      '{single} of them single, {scored} of these predicted here, whom MPII '
-      'scores.'.format(**counts)
-    )
+    written.append(_write_submission(workdir, config, results, crops))
   print('Wrote ' + ', '.join(str(path) for path in written))
+
+
+def _evaluated(
+  evaluator: Evaluator,
+  workdir: Path,
+  config: Config,
+  which: str,
+  *,
+  ema: bool | None = None,
+) -> tuple[int, dict[str, Any], Results]:
+  """The step, the weights and the results of a checkpoint."""
+
+  def load() -> tuple[np.ndarray, dict[str, Any]]:
+    step, variables = inference.load_variables(workdir, config, which, ema=ema)
+    return np.int32(step), variables
+
+  like = np.int32(0), hourglass.variables_like(config)
+  step, variables = processes.by_first(load, like=like)
+  return int(step), variables, evaluator.run(variables)
+
+
+def _write_submission(
+  workdir: Path, config: Config, results: Results, crops: Crops
+) -> Path:
+  path = workdir / 'pred_keypoints_mpii.mat'
+  annotations = records.source(Path(config.data.dir))['annotations']
+  counts = submission.write(
+    path, Path(annotations), crops.people, results.joints
+  )
+  print(
+    'The joints of these people are not published: {annotated} annotated, '
+    '{single} of them single, {scored} of these predicted here, whom MPII '
+    'scores.'.format(**counts)
+  )
+  return path
 
 
 def summarize(results: Results, crops: Crops) -> dict:

@@ -102,19 +102,19 @@ def _too_large(shape: tuple[int, ...], there: str) -> str:
   )
 
 
-def train_batches(
-  stored: jax.Array,
+def train_recipes(
   crops: Crops,
   config: Config,
   *,
   start: int,
   process: int = 0,
   processes: int = 1,
-) -> Iterator[dict[str, jax.Array]]:
-  """The batches of `input_pipeline.train_batches`, split over the devices.
+) -> Iterator[dict[str, np.ndarray]]:
+  """The recipes of the batches of `input_pipeline.train_batches`.
+
+  `make_inputs` makes these of them, within the train step.
 
   Args:
-    stored: what `store` made of `crops`.
     crops: the training people.
     config: the run's.
     start: the first step; the last is config.steps - 1.
@@ -122,28 +122,24 @@ def train_batches(
     processes: how many share the batch.
 
   Yields:
-    'image' u8[D, B / D, S, S, 3] RGB and 'heatmaps' f32[D, B / D, H, H, K],
-    on the devices of `stored`.
+    A `recipe` of this process's share of each batch.
 
   Raises:
     UserError: the crops are too narrow for the augmentation asked for.
   """
   examples.check_margin(crops, config)
-  devices = list(stored.sharding.mesh.devices)
   local = config.batch_size // processes
-  make = jax.pmap(make_inputs(config), in_axes=(None, 0), devices=devices)
   for step in range(start, config.steps):
     first = step * config.batch_size + process * local
-    drawn = examples.training(crops, config, first=first, count=local)
-    parts = {
-      name: array.reshape(len(devices), -1, *array.shape[1:])
-      for name, array in recipe(drawn).items()
-    }
-    yield make(stored, parts)
+    yield recipe(examples.training(crops, config, first=first, count=local))
 
 
 def evaluation_batches(
-  stored: jax.Array, crops: Crops, config: Config, batch_size: int
+  stored: jax.Array,
+  crops: Crops,
+  config: Config,
+  batch_size: int,
+  numbers: range | None = None,
 ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
   """The batches of `input_pipeline.evaluation_batches`.
 
@@ -153,9 +149,9 @@ def evaluation_batches(
   """
   split = NamedSharding(stored.sharding.mesh, PartitionSpec('batch'))
   make = jax.jit(make_inputs(config))
-  for first in range(0, len(crops), batch_size):
+  for number in numbers or range(-(-len(crops) // batch_size)):
     people, facts = examples.evaluation(
-      crops, config, first=first, count=batch_size
+      crops, config, first=number * batch_size, count=batch_size
     )
     yield make(stored, jax.device_put(recipe(people), split)) | facts
 

@@ -1,168 +1,105 @@
-"""The train step, data-parallel over this machine's devices, and the loop.
+"""The training loop, with its checkpoints, evaluations and interruptions."""
 
-Axes: B batch, S input px, H = S // 4 heatmap px, N stacks, K joints.
-"""
-
-import collections
-import time
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hg_jax import (
   checkpoint,
   evaluate,
+  examples,
+  health,
   hourglass,
+  inference,
   optimizer,
+  processes,
   records,
   resident,
+  train_step,
 )
 from hg_jax.command import UserError
 from hg_jax.config import Config
-from hg_jax.hourglass import AXIS
+from hg_jax.interruption import Interruption
+from hg_jax.records import Crops
 from hg_jax.train_state import TrainState
-from hg_jax.writer import Writer
+from hg_jax.train_step import Batch
+from hg_jax.writer import Silence, Writer
 
-Batch = dict[str, np.ndarray]
-Metrics = dict[str, jax.Array]
-
-
-def create_train_state(
-  config: Config, tx: optax.GradientTransformation
-) -> TrainState:
-  """The state before the first step; a function of the config's seed."""
-  variables = hourglass.create_variables(
-    hourglass.create_model(config), config.seed, config.data.image_size
-  )
-  return TrainState(
-    step=jnp.int32(0),
-    variables=variables,
-    opt_state=tx.init(variables['params']),
-  )
+_PROFILE_AFTER = 5  # steps, when the first ones' compilation is over
 
 
-def squared_error(
-  heatmaps: jax.Array,  # f32[B, N, H, H, K]
-  targets: jax.Array,  # f32[B, H, H, K]
-) -> jax.Array:  # f32[N]
-  """Each stack's mean over people, joints and pixels."""
-  return jnp.square(heatmaps - targets[:, None]).mean(axis=(0, 2, 3, 4))
+class Stopped(Exception):
+  """A signal ended training; the step that it stands at is saved.
 
-
-def make_train_step(
-  model: hourglass.StackedHourglass,
-  tx: optax.GradientTransformation,
-  loss: str,
-  devices: Sequence[jax.Device],
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Returns the function that makes one update, on `devices` together.
-
-  It takes the state as `replicate` and the batch as `split` give them, and
-  gives the state up: its memory is used again. The loss is 'mean' or 'sum',
-  as in the config. Metrics: 'loss', and 'zero_loss', that of the all-zero
-  prediction (SPEC 0.8).
+  Attributes:
+    signal: its number, or None where another process received it.
   """
-  reduce = {'mean': jnp.mean, 'sum': jnp.sum}[loss]
 
-  def train_step(state, batch):
-    def loss_of(params):
-      variables = {**state.variables, 'params': params}
-      heatmaps, updates = model.apply(
-        variables, batch['image'], train=True, mutable=['batch_stats']
-      )
-      return reduce(squared_error(heatmaps, batch['heatmaps'])), updates
-
-    params = state.variables['params']
-    (value, updates), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-      params
+  def __init__(self, step: int, signal: int | None):
+    super().__init__(
+      f'stopped at step {step}, which is saved; the same command goes on.'
     )
-    zeros = jnp.zeros((1, model.stacks, 1, 1, 1))
-    metrics = {
-      'loss': value,
-      'zero_loss': reduce(squared_error(zeros, batch['heatmaps'])),
-    }
-    # All that leaves must be the same on every device: `out_axes=None` takes
-    # the first device's word for it.
-    gradients, updates, metrics = jax.lax.pmean(
-      (gradients, updates, metrics), AXIS
-    )
-    steps, opt_state = tx.update(gradients, state.opt_state, params)
-    variables = {'params': optax.apply_updates(params, steps), **updates}
-    state = TrainState(
-      step=state.step + 1, variables=variables, opt_state=opt_state
-    )
-    return state, metrics
-
-  return jax.pmap(
-    train_step,
-    axis_name=AXIS,
-    in_axes=(None, 0),
-    out_axes=None,
-    donate_argnums=0,
-    devices=devices,
-  )
-
-
-def replicate(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
-  """Puts the state on every device, without a leading axis.
-
-  On the mesh that `pmap` returns it on; elsewhere the second step would
-  compile again.
-  """
-  mesh = Mesh(np.array(devices), (AXIS,))
-  return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-
-
-def split(batch: Batch, devices: Sequence[jax.Device]) -> Batch:
-  """Gives each array a leading axis of devices."""
-  return {
-    name: array.reshape(len(devices), -1, *array.shape[1:])
-    for name, array in batch.items()
-  }
+    self.signal = signal
 
 
 def train_batches(
-  crops: records.Crops,
-  config: Config,
-  start: int,
-  devices: Sequence[jax.Device],
+  crops: Crops, config: Config, start: int, devices: Sequence[jax.Device]
 ) -> Iterator[Batch]:
-  """The batches from step `start` on, split, made where the config says."""
+  """This process's batches from step `start` on, as the train step takes them.
+
+  With `data.resident` they are what the device makes the inputs of.
+  """
   share = {
     'start': start,
     'process': jax.process_index(),
     'processes': jax.process_count(),
   }
+  here = train_step.local(devices)
   if config.data.resident:
-    stored = resident.store(crops, devices)
-    return resident.train_batches(stored, crops, config, **share)
+    stored = resident.store(crops, here)
+    recipes = resident.train_recipes(crops, config, **share)
+    return (
+      {'stored': stored, 'recipe': train_step.split(recipe, here)}
+      for recipe in recipes
+    )
   from hg_jax import input_pipeline  # TensorFlow
 
   batches = input_pipeline.train_batches(crops, config, **share)
-  return (split(batch, devices) for batch in batches)
+  return (train_step.split(batch, here) for batch in batches)
 
 
 def check_devices(config: Config) -> None:
   """Refuses a batch that the devices cannot share equally."""
-  devices = jax.device_count()
-  if config.batch_size % devices:
-    fitting = max(config.batch_size // devices, 1) * devices
+  parts = jax.device_count() * config.accumulate_steps
+  if config.batch_size % parts:
+    fitting = max(config.batch_size // parts, 1) * parts
+    shares = f'{jax.device_count()} devices'
+    if config.accumulate_steps > 1:
+      shares += f' in {config.accumulate_steps} parts each'
     raise UserError(
-      f'config.batch_size is {config.batch_size}, which {devices} devices '
+      f'config.batch_size is {config.batch_size}, which {shares} '
       f'cannot share equally; try {fitting}.'
     )
 
 
-def train_and_evaluate(config: Config, workdir: Path) -> None:
+def train_and_evaluate(
+  config: Config, workdir: Path, *, profile: int = 0
+) -> None:
   """Trains to `config.steps`, from the last checkpoint if there is one.
 
+  Args:
+    config: the run's.
+    workdir: its folder.
+    profile: of how many steps to write a trace to `workdir`/profile.
+
   Raises:
-    UserError: the config, the data or the workdir cannot be used.
+    UserError: the config, the data or the workdir cannot be used, or the
+      loss is no longer a number.
+    Stopped: by SIGTERM or SIGINT.
   """
   check_devices(config)
   train_crops, valid_crops = (
@@ -171,40 +108,168 @@ def train_and_evaluate(config: Config, workdir: Path) -> None:
     )
     for split in ('train', 'valid')
   )
-  tx = optimizer.make_optimizer(config.optimizer)
-  state = create_train_state(config, tx)
-  checkpoints = checkpoint.Checkpoints(workdir)
-  if (step := checkpoints.latest()) is not None:
-    state = checkpoints.restore(step, state)
+  tx = optimizer.make_optimizer(config)
+  checkpoints = checkpoint.Checkpoints(workdir) if processes.first() else None
+  state = processes.by_first(
+    lambda: _begin(config, tx, checkpoints),
+    like=jax.eval_shape(lambda: train_step.create_train_state(config, tx)),
+  )
   start = int(state.step)
-  writer = Writer(workdir, step=start, steps=config.steps)
+  writer = Silence()
+  if processes.first():
+    writer = Writer(workdir, step=start, steps=config.steps)
   writer.line(_describe(config, len(train_crops), len(valid_crops), start))
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
-  model = hourglass.create_model(config)
-  devices = jax.local_devices()
-  train_step = make_train_step(model, tx, config.loss, devices)
-  evaluator = evaluate.Evaluator(model, config, valid_crops)
-  batches = train_batches(train_crops, config, start, devices)
-  state = replicate(state, devices)
-  log = _Log(writer, config, start)
-  for step, batch in enumerate(log.timed(batches), start + 1):
-    state, metrics = train_step(state, batch)
-    log.add(step, metrics)
-    scores = None
-    if step % config.evaluate_every == 0 or step == config.steps:
-      scores = evaluator.run(state.variables).summary()
-      writer.metrics(step, 'valid', scores)
-      writer.line(_valid_line(step, scores))
-      log.restart()
-    if scores or step % config.checkpoint_every == 0:
-      checkpoints.save(state, scores)
-  checkpoints.close()
-  writer.close()
+  run = _Run(config, tx, train_crops, valid_crops, checkpoints, writer)
+  try:
+    run.train(state, trace_to=workdir / 'profile', traced=profile)
+  except health.NotFinite as error:
+    raise UserError(_blame(error, config, train_crops, checkpoints)) from error
+  finally:
+    if checkpoints:
+      checkpoints.close()
+    writer.close()
+
+
+def _begin(
+  config: Config,
+  tx: optax.GradientTransformation,
+  checkpoints: checkpoint.Checkpoints,
+) -> TrainState:
+  """The state of the last checkpoint, or before the first step."""
+  state = train_step.create_train_state(config, tx)
+  if (step := checkpoints.latest()) is not None:
+    return checkpoints.restore(step, state)
+  if not config.init_from:
+    return state
+  origin = Path(config.init_from)
+  checkpoint.require_same_weights(origin, config)
+  _, variables = inference.load_variables(
+    origin, checkpoint.load_config(origin), 'best'
+  )
+  return train_step.begin(config, tx, variables)
+
+
+class _Run:
+  """What a run of the loop needs at every step."""
+
+  def __init__(
+    self,
+    config: Config,
+    tx: optax.GradientTransformation,
+    train_crops: Crops,
+    valid_crops: Crops,
+    checkpoints: checkpoint.Checkpoints | None,
+    writer: Writer | Silence,
+  ):
+    self._config = config
+    self._crops = train_crops
+    self._checkpoints = checkpoints
+    self._writer = writer
+    self._devices = jax.devices()
+    self._step = train_step.make_train_step(config, tx, self._devices)
+    self._evaluator = evaluate.Evaluator(
+      hourglass.create_model(config), config, valid_crops
+    )
+
+  def train(self, state: TrainState, *, trace_to: Path, traced: int) -> None:
+    """Trains from a state on the host to the last step."""
+    config, start = self._config, int(state.step)
+    watch = health.Health(
+      self._writer,
+      config,
+      start=start,
+      epoch=-(-len(self._crops) // config.batch_size),
+    )
+    state = train_step.replicate(state, self._devices)
+    batches = train_batches(self._crops, config, start, self._devices)
+    if traced:
+      batches = _traced(batches, trace_to, traced, self._writer)
+    with Interruption() as interruption:
+      for step, batch in enumerate(watch.timed(batches), start + 1):
+        asked = np.full(jax.local_device_count(), bool(interruption.signal))
+        with watch.stepping():
+          state, metrics = self._step(state, batch, asked)
+        watch.add(step, metrics)
+        last = step == config.steps
+        scores = None
+        if step % config.evaluate_every == 0 or last:
+          watch.settle()
+          scores = self._evaluate(state)
+          watch.restart()
+        if scores or step % config.checkpoint_every == 0 or watch.stop:
+          watch.settle()
+          self._save(state, scores)
+        if watch.stop and not last:
+          raise Stopped(step, interruption.signal)
+
+  def _evaluate(self, state: TrainState) -> dict[str, float]:
+    """The scores of the weights to be used: of their average, if there is."""
+    step = int(state.step)
+    scores = self._evaluator.run(state.variables).summary()
+    if state.ema is not None:
+      self._writer.metrics(step, 'valid_raw', scores)
+      self._writer.line(_valid_line(step, scores) + ' without averaging')
+      scores = self._evaluator.run(state.ema).summary()
+    self._writer.metrics(step, 'valid', scores)
+    self._writer.line(_valid_line(step, scores))
+    return scores
+
+  def _save(self, state: TrainState, scores: dict[str, float] | None) -> None:
+    if self._checkpoints:
+      self._checkpoints.save(state, scores)
+
+
+def _traced(
+  batches: Iterator[Batch], folder: Path, steps: int, writer: Writer | Silence
+) -> Iterator[Batch]:
+  """The batches; the steps on some of the first are traced into `folder`."""
+  yield from itertools.islice(batches, _PROFILE_AFTER)
+  with jax.profiler.trace(str(folder)):
+    yield from itertools.islice(batches, steps)
+  writer.line(
+    f'wrote a trace of {steps} steps to {folder}; look with TensorBoard or '
+    'ui.perfetto.dev'
+  )
+  yield from batches
+
+
+def _blame(
+  error: health.NotFinite,
+  config: Config,
+  crops: Crops,
+  checkpoints: checkpoint.Checkpoints | None,
+) -> str:
+  """Whose batch it was, and where to go on from."""
+  shown = examples.training(
+    crops,
+    config,
+    first=(error.step - 1) * config.batch_size,
+    count=config.batch_size,
+  )
+  people = crops.people[shown.row]
+  names = ', '.join(
+    f'{image} ({person})'
+    for image, person in zip(people.image, people.person_index, strict=True)
+  )
+  last = checkpoints.latest() if checkpoints else None
+  kept = (
+    f'the last good checkpoint is of step {last}'
+    if last
+    else ('there is no checkpoint yet')
+  )
+  return (
+    f'step {error.step}: {error.what}; {kept}. Nothing was saved since. Try '
+    'a lower config.optimizer.learning_rate in another --workdir, with '
+    f'--config.init_from. The batch (image and person): {names}'
+  )
 
 
 def _describe(config: Config, train: int, valid: int, start: int) -> str:
   begin = f'resuming at step {start}' if start else 'starting'
+  if config.init_from and not start:
+    begin += f' from the weights of {config.init_from}'
   return (
     f'{begin}: {config.model.stacks} stacks, {train} training and {valid} '
     f'validation people, batch {config.batch_size} on '
@@ -219,71 +284,3 @@ def _valid_line(step: int, scores: dict[str, float]) -> str:
     f'{scores["skill"]:.3f}  PCKh@0.5 {scores["all_joints"]:.2f} (all '
     f'joints) {scores["standard"]:.2f} (standard)'
   )
-
-
-class _Log:
-  """A line and a record every `config.log_every` steps."""
-
-  def __init__(self, writer: Writer, config: Config, start: int):
-    self._writer = writer
-    self._config = config
-    self._schedule = optimizer.make_schedule(config.optimizer)
-    self._metrics = collections.deque()
-    self._step = start
-    self.restart()
-
-  def restart(self) -> None:
-    """Begins a new stretch of time, so that an evaluation is not in it."""
-    self._began = time.perf_counter()
-    self._began_step = self._step
-    self._waited = 0.0
-
-  def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches; notes the time spent waiting for each."""
-    while True:
-      before = time.perf_counter()
-      try:
-        batch = next(batches)
-      except StopIteration:
-        return
-      self._waited += time.perf_counter() - before
-      yield batch
-
-  def add(self, step: int, metrics: Metrics) -> None:
-    self._writer.progress()
-    self._step = step
-    self._metrics.append(metrics)
-    if step % self._config.log_every == 0 or step == self._config.steps:
-      self._report(step)
-
-  def _report(self, step: int) -> None:
-    metrics = jax.device_get(list(self._metrics))  # waits for the devices
-    self._metrics.clear()
-    seconds = time.perf_counter() - self._began
-    steps = max(step - self._began_step, 1)
-    loss, zero_loss = (
-      float(np.mean([m[name] for m in metrics]))
-      for name in ('loss', 'zero_loss')
-    )
-    values = {
-      'loss': loss,
-      'skill': 1 - loss / zero_loss,
-      'learning_rate': float(self._schedule(step - 1)),
-      'images_per_second': steps * self._config.batch_size / seconds,
-      'waiting_for_data': self._waited / seconds,
-    }
-    self._writer.metrics(step, 'train', values)
-    left = (self._config.steps - step) * seconds / steps
-    self._writer.line(
-      f'step {step}  loss {loss:.3e}  skill {values["skill"]:.3f}  '
-      f'learning rate {values["learning_rate"]:.2e}  '
-      f'{values["images_per_second"]:.1f} images/s  '
-      f'{100 * values["waiting_for_data"]:.0f} % waiting for data  '
-      f'{_duration(left)} left'
-    )
-    self.restart()
-
-
-def _duration(seconds: float) -> str:
-  hours, seconds = divmod(int(seconds), 3600)
-  return f'{hours}:{seconds // 60:02}:{seconds % 60:02}'

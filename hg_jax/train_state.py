@@ -1,5 +1,7 @@
 """What a run has learned so far."""
 
+from typing import Any
+
 import flax
 import jax
 import optax
@@ -12,8 +14,10 @@ class TrainState(flax.struct.PyTreeNode):
     step: i32[], updates made.
     variables: {'params', 'batch_stats'} of the network.
     opt_state: the optimizer's.
+    ema: the moving average of `variables`; None unless `config.ema_decay`.
   """
 
   step: jax.Array
-  variables: dict
+  variables: dict[str, Any]
   opt_state: optax.OptState
+  ema: dict[str, Any] | None = None

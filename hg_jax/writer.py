@@ -55,6 +55,22 @@ class Writer:
     self._events.close()
 
 
+class Silence:
+  """The writer of all processes but the first: writes nothing."""
+
+  def progress(self) -> None:
+    pass
+
+  def line(self, text: str) -> None:
+    pass
+
+  def metrics(self, step: int, kind: str, values: dict[str, float]) -> None:
+    pass
+
+  def close(self) -> None:
+    pass
+
+
 def read_metrics(path: Path) -> list[dict]:
   """The records of metrics.jsonl, less a last line cut off by a crash."""
   if not path.exists():

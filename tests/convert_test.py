@@ -155,8 +155,8 @@ def test_a_checkpoint_becomes_a_run(torch, tmp_path, wrapped):
   config = checkpoint.load_config(tmp_path / 'run')
   assert (config.model.stacks, config.model.features) == (2, 8)
   checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
-  restored = checkpoints.restore_variables(
-    checkpoints.best(), hourglass.create_variables(MODEL, 1, 64)
+  restored = checkpoints.restore_weights(
+    checkpoints.best(), hourglass.create_variables(MODEL, 1, 64), ema=False
   )
   checkpoints.close()
   assert_same(restored, variables)

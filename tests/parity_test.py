@@ -191,7 +191,7 @@ def test_five_steps_equal_pytorchs(port, torch, gradients64, name):
       'sgd': torch.optim.SGD,
     }[name](network.parameters(), lr=rate)
     ours = optimizer.make_optimizer(
-      config.Optimizer(name=name, learning_rate=rate)
+      config.Config(optimizer=config.Optimizer(name=name, learning_rate=rate))
     )
     state = ours.init(variables['params'])
     update = jax.jit(ours.update)

@@ -50,16 +50,14 @@ def stored(crops) -> jax.Array:
 
 def both(crops, stored, config):
   """Batches of the two ways to make inputs, each as [B, ...] on the host."""
-  for device, host in itertools.zip_longest(
-    resident.train_batches(stored, crops, config, start=0),
+  make = jax.jit(resident.make_inputs(config))
+  for recipe, host in itertools.zip_longest(
+    resident.train_recipes(crops, config, start=0),
     input_pipeline.train_batches(crops, config, start=0),
   ):
-    whole = {
-      name: np.asarray(array).reshape(-1, *array.shape[2:])
-      for name, array in device.items()
-    }
-    assert whole.keys() == host.keys()
-    yield whole, host
+    device = jax.device_get(make(stored, recipe))
+    assert device.keys() == host.keys()
+    yield device, host
 
 
 def difference(device, host) -> np.ndarray:
@@ -105,20 +103,18 @@ def test_evaluation_inputs_are_the_same_both_ways(crops, stored):
 
 def test_the_shares_of_the_processes_make_the_whole_batch(crops, stored):
   config = Config(batch_size=8, steps=2)
-  (whole,) = resident.train_batches(stored, crops, config, start=1)
+  (whole,) = resident.train_recipes(crops, config, start=1)
   shares = [
     next(
-      resident.train_batches(
-        stored, crops, config, start=1, process=process, processes=2
+      resident.train_recipes(
+        crops, config, start=1, process=process, processes=2
       )
     )
     for process in range(2)
   ]
-  image = np.concatenate([np.asarray(share['image']) for share in shares])
-  np.testing.assert_array_equal(
-    image.reshape(-1, 256, 256, 3),
-    np.asarray(whole['image']).reshape(-1, 256, 256, 3),
-  )
+  for name, array in whole.items():
+    parts = [share[name] for share in shares]
+    np.testing.assert_array_equal(np.concatenate(parts), array, name)
 
 
 def test_too_little_memory_is_refused_with_how_much_it_takes(crops):
@@ -139,11 +135,9 @@ from hg_jax.config import Config, Data
 config = Config(data=Data(dir={str(prepared)!r}, image_size=64, resident=True))
 crops = records.read(main.Path(config.data.dir), 'train')
 evaluator = evaluate.Evaluator(hourglass.create_model(config), config, crops)
-for batches in (
-  train.train_batches(crops, config, 0, jax.local_devices()),
-  evaluator._batches(),
-):
-  print(next(batches)['image'].shape)
+batch = next(train.train_batches(crops, config, 0, jax.local_devices()))
+print(batch['recipe']['row'].shape)
+print(next(evaluator._batches())['image'].shape)
 """
   done = subprocess.run(
     [sys.executable, '-c', program],
@@ -152,4 +146,4 @@ for batches in (
     text=True,
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout == '(1, 16, 64, 64, 3)\n(32, 64, 64, 3)\n'
+  assert done.stdout == '(1, 16)\n(32, 64, 64, 3)\n'
