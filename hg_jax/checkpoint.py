@@ -176,6 +176,8 @@ def require_same_weights(workdir: Path, config: Config) -> None:
 
 # Settings that do not change what a step computes.
 _FREE = {
+  'model.remat',
+  'model.scan',
   'data.dir',
   'data.resident',  # Its inputs are the same to a gray level.
   'evaluate.batch_size',

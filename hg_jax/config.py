@@ -20,6 +20,11 @@ class Model:
   # BatchNorm statistics over the whole batch, whatever the number of devices.
   # False: over each device's part, as the report's DataParallel had it.
   sync_batch_norm: bool = True
+  # To train many stacks. `scan` compiles one for all; `remat` computes each
+  # again in the backward pass, for less memory (on a CPU only with `scan`).
+  # Neither changes what is computed or saved.
+  remat: bool = False
+  scan: bool = False
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -177,6 +177,9 @@ class StackedHourglass(nn.Module):
       float32 whatever it is.
     axis_name: of the `pmap` over whose devices batch statistics are averaged
       in training; None: each device has its own.
+    remat: in training, the backward pass computes each stack again.
+    scan: in training, the stacks are a loop around one. Neither changes
+      what is computed, nor the tree of the variables.
   """
 
   stacks: int
@@ -184,6 +187,8 @@ class StackedHourglass(nn.Module):
   features: int = 256
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  remat: bool = False
+  scan: bool = False
 
   @nn.compact
   def __call__(
@@ -222,12 +227,61 @@ class StackedHourglass(nn.Module):
       'norm': norm,
     }
     x = Stem(**block, name='stem')(_normalize(image))
+    if train and self.scan and self.stacks > 1 and not self.is_initializing():
+      return self._scan_stacks(x, block)
+    stack = nn.remat(Stack) if train and self.remat else Stack
     heatmaps = []
     for i in range(self.stacks):
       remap = i + 1 < self.stacks
-      x, y = Stack(self.joints, remap=remap, **block, name=f'stack{i}')(x)
+      x, y = stack(self.joints, remap=remap, **block, name=f'stack{i}')(x)
       heatmaps.append(y)
     return jnp.stack(heatmaps, axis=1)
+
+  def _scan_stacks(
+    self,
+    x: jax.Array,  # [B, H, H, features]
+    block: dict[str, Any],
+  ) -> jax.Array:  # f32[B, N, H, H, K]
+    """The stacks in training, so that XLA compiles one of them.
+
+    Their variables are joined before the loop and taken apart after it.
+    """
+    names = [f'stack{i}' for i in range(self.stacks)]
+    params, statistics = (
+      {name: self.variables[collection][name] for name in names}
+      for collection in ('params', 'batch_stats')
+    )
+    # The last stack has no next one; it is given a remap that nobody sees,
+    # since a body of its own would compile as long as the loop's.
+    params[names[-1]] = {
+      **jax.tree.map(jnp.zeros_like, params[names[0]]),
+      **params[names[-1]],
+    }
+    stack = Stack(self.joints, remap=True, **block, parent=None)
+
+    def body(x, variables):
+      (x, heatmaps), updates = stack.apply(
+        variables, x, mutable=['batch_stats']
+      )
+      return x, (heatmaps, updates['batch_stats'])
+
+    if self.remat:
+      # A loop's body is compiled alone: nothing is there to merge it with.
+      body = jax.checkpoint(body, prevent_cse=False)
+    joined = {
+      'params': _join([params[name] for name in names]),
+      'batch_stats': _join([statistics[name] for name in names]),
+    }
+    _, (heatmaps, statistics) = jax.lax.scan(body, x, joined)
+    for i, name in enumerate(names):
+      part = jax.tree.map(lambda leaf, i=i: leaf[i], statistics)
+      self.put_variable('batch_stats', name, part)
+    return heatmaps.swapaxes(0, 1)
+
+
+def _join(trees: list[Any]) -> Any:
+  """One tree, whose leaves have an axis of the trees in front."""
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def _normalize(image: jax.Array) -> jax.Array:
@@ -264,6 +318,8 @@ def create_model(config: Config) -> StackedHourglass:
     features=config.model.features,
     dtype=config.model.dtype,
     axis_name=AXIS if config.model.sync_batch_norm else None,
+    remat=config.model.remat,
+    scan=config.model.scan,
   )
 
 

@@ -200,3 +200,23 @@ def test_one_process_asked_to_stop_is_known_to_all_devices():
   batch = train_step.split(random_batch(), devices)
   _, metrics = step(state, batch, np.array([False, True, False, False]))
   assert metrics['stop'] == 1
+
+
+@pytest.mark.parametrize(
+  'scan, remat', [(True, False), (False, True), (True, True)]
+)
+def test_scan_and_remat_train_as_neither_does(scan, remat):
+  # Three stacks: two that hand on, and the last, which has no weights to.
+  batches = [random_batch(seed=seed) for seed in range(2)]
+  states = []
+  with jax.enable_x64(True):
+    for levers in ({}, {'scan': scan, 'remat': remat}):
+      model = Model(stacks=3, features=8, dtype='float64', **levers)
+      state, metrics = run_steps(
+        tiny_config(model=model), jax.local_devices()[:2], batches
+      )
+      states.append((state.variables, metrics))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12),
+    *states,
+  )
