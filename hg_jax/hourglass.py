@@ -178,8 +178,8 @@ class StackedHourglass(nn.Module):
     axis_name: of the `pmap` over whose devices batch statistics are averaged
       in training; None: each device has its own.
     remat: in training, the backward pass computes each stack again.
-    scan: in training, the stacks are a loop around one. Neither changes
-      what is computed, nor the tree of the variables.
+    scan: in training, the stacks are a loop around one, whose variables are
+      those of `joining.join`. Neither changes what is computed.
   """
 
   stacks: int
@@ -227,7 +227,7 @@ class StackedHourglass(nn.Module):
       'norm': norm,
     }
     x = Stem(**block, name='stem')(_normalize(image))
-    if train and self.scan and self.stacks > 1 and not self.is_initializing():
+    if train and self.scan and not self.is_initializing():
       return self._scan_stacks(x, block)
     stack = nn.remat(Stack) if train and self.remat else Stack
     heatmaps = []
@@ -244,19 +244,8 @@ class StackedHourglass(nn.Module):
   ) -> jax.Array:  # f32[B, N, H, H, K]
     """The stacks in training, so that XLA compiles one of them.
 
-    Their variables are joined before the loop and taken apart after it.
+    The last one's loop, too, hands on features, to nobody.
     """
-    names = [f'stack{i}' for i in range(self.stacks)]
-    params, statistics = (
-      {name: self.variables[collection][name] for name in names}
-      for collection in ('params', 'batch_stats')
-    )
-    # The last stack has no next one; it is given a remap that nobody sees,
-    # since a body of its own would compile as long as the loop's.
-    params[names[-1]] = {
-      **jax.tree.map(jnp.zeros_like, params[names[0]]),
-      **params[names[-1]],
-    }
     stack = Stack(self.joints, remap=True, **block, parent=None)
 
     def body(x, variables):
@@ -269,19 +258,12 @@ class StackedHourglass(nn.Module):
       # A loop's body is compiled alone: nothing is there to merge it with.
       body = jax.checkpoint(body, prevent_cse=False)
     joined = {
-      'params': _join([params[name] for name in names]),
-      'batch_stats': _join([statistics[name] for name in names]),
+      collection: self.variables[collection]['stacks']
+      for collection in ('params', 'batch_stats')
     }
     _, (heatmaps, statistics) = jax.lax.scan(body, x, joined)
-    for i, name in enumerate(names):
-      part = jax.tree.map(lambda leaf, i=i: leaf[i], statistics)
-      self.put_variable('batch_stats', name, part)
+    self.put_variable('batch_stats', 'stacks', statistics)
     return heatmaps.swapaxes(0, 1)
-
-
-def _join(trees: list[Any]) -> Any:
-  """One tree, whose leaves have an axis of the trees in front."""
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def _normalize(image: jax.Array) -> jax.Array:

@@ -182,7 +182,7 @@ class _Run:
       start=start,
       epoch=-(-len(self._crops) // config.batch_size),
     )
-    state = train_step.replicate(state, self._devices)
+    state = train_step.replicate(config, state, self._devices)
     batches = train_batches(self._crops, config, start, self._devices)
     if traced:
       batches = _traced(batches, trace_to, traced, self._writer)
@@ -196,7 +196,7 @@ class _Run:
         scores = None
         if step % config.evaluate_every == 0 or last:
           watch.settle()
-          scores = self._evaluate(state)
+          scores = self._evaluate(train_step.fetch(state))
           watch.restart()
         if scores or step % config.checkpoint_every == 0 or watch.stop:
           watch.settle()
@@ -218,7 +218,7 @@ class _Run:
 
   def _save(self, state: TrainState, scores: dict[str, float] | None) -> None:
     if self._checkpoints:
-      self._checkpoints.save(state, scores)
+      self._checkpoints.save(train_step.fetch(state), scores)
 
 
 def _traced(

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hg_jax import hourglass, resident
+from hg_jax import hourglass, joining, resident
 from hg_jax.config import Config
 from hg_jax.hourglass import AXIS
 from hg_jax.train_state import TrainState
@@ -199,14 +199,23 @@ def local(devices: Sequence[jax.Device]) -> list[jax.Device]:
   return [d for d in devices if d.process_index == jax.process_index()]
 
 
-def replicate(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
-  """Puts the state on every device here, without a leading axis.
+def replicate(
+  config: Config, state: TrainState, devices: Sequence[jax.Device]
+) -> TrainState:
+  """Puts a state on every device here, as the train step takes it.
 
-  On the mesh that `pmap` returns it on; elsewhere the second step would
-  compile again.
+  That is without a leading axis, on the mesh that `pmap` returns it on;
+  elsewhere the second step would compile again.
   """
   mesh = Mesh(np.array(local(devices)), (AXIS,))
+  if config.model.scan:
+    state = joining.join(state)
   return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+
+
+def fetch(state: TrainState) -> TrainState:
+  """The inverse of `replicate`: NumPy arrays, as they are saved."""
+  return joining.unjoin(jax.device_get(state))
 
 
 def split(batch: Batch, devices: Sequence[jax.Device]) -> Batch:

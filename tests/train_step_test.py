@@ -39,11 +39,11 @@ def run_steps(config, devices, batches):
   state = train_step.create_train_state(config, tx)
   if config.model.dtype == 'float64':
     state = state.replace(variables=jax.tree.map(np.float64, state.variables))
-  state = train_step.replicate(state, devices)
+  state = train_step.replicate(config, state, devices)
   for batch in batches:
     batch = train_step.split(batch, devices)
     state, metrics = step(state, batch, np.zeros(len(devices), bool))
-  return jax.device_get(state), jax.device_get(metrics)
+  return train_step.fetch(state), jax.device_get(metrics)
 
 
 def test_four_devices_train_as_one_does():
@@ -112,7 +112,7 @@ def test_the_second_step_does_not_compile_again(caplog):
   devices = jax.local_devices()
   step = train_step.make_train_step(config, tx, devices)
   state = train_step.replicate(
-    train_step.create_train_state(config, tx), devices
+    config, train_step.create_train_state(config, tx), devices
   )
   batch = train_step.split(random_batch(), devices)
   nobody = np.zeros(len(devices), bool)
@@ -195,7 +195,7 @@ def test_one_process_asked_to_stop_is_known_to_all_devices():
   devices = jax.local_devices()
   step = train_step.make_train_step(config, tx, devices)
   state = train_step.replicate(
-    train_step.create_train_state(config, tx), devices
+    config, train_step.create_train_state(config, tx), devices
   )
   batch = train_step.split(random_batch(), devices)
   _, metrics = step(state, batch, np.array([False, True, False, False]))
