@@ -8,6 +8,12 @@ any number of devices.
 """
 
 import dataclasses
+import errno
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from hg_jax import config as config_lib
+from hg_jax import files
 from hg_jax.command import UserError
 from hg_jax.config import Config
 from hg_jax.train_state import TrainState
@@ -24,10 +31,15 @@ from hg_jax.train_state import TrainState
 METRIC = 'all_joints'  # the best checkpoint has the highest
 
 
+class Corrupt(Exception):
+  """A checkpoint is not what was saved, and how."""
+
+
 class Checkpoints:
   """The checkpoints of a run."""
 
   def __init__(self, workdir: Path):
+    self._workdir = workdir
     folder = (workdir / 'checkpoints').resolve()
     folder.mkdir(parents=True, exist_ok=True)
     self._manager = ocp.CheckpointManager(
@@ -73,29 +85,81 @@ class Checkpoints:
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Saves in the background; `metrics` if this step was evaluated."""
-    state = jax.device_get(state)
-    tree = _sections(state)
-    saved = self._manager.save(
-      int(state.step),
-      args=ocp.args.Composite(state=ocp.args.PyTreeSave(tree)),
-      metrics=metrics,
-    )
+    """Saves NumPy arrays in the background; `metrics` if it was evaluated.
+
+    Raises:
+      UserError: this one, or the one before, cannot be written.
+    """
+    sections = _sections(state)
+    with self._writing():
+      saved = self._manager.save(
+        int(state.step),
+        args=ocp.args.Composite(
+          state=ocp.args.PyTreeSave(sections),
+          checksums=ocp.args.JsonSave(
+            {
+              name: {'layout': _layout(tree), 'crc32': _crc32(tree)}
+              for name, tree in sections.items()
+            }
+          ),
+        ),
+        metrics=metrics,
+      )
     if not saved:
       raise RuntimeError(f'step {state.step} was saved before.')
 
   def restore(self, step: int, like: TrainState) -> TrainState:
-    """A saved state, as NumPy arrays in the tree of `like`."""
+    """A saved state, as NumPy arrays in the tree of `like`.
+
+    Raises:
+      Corrupt: it cannot be read, or is not what was saved.
+      UserError: it is of another network or optimizer.
+    """
     return TrainState(**self._restore(step, _sections(like), partial=False))
+
+  def restore_last(
+    self, like: TrainState, say: Callable[[str], None]
+  ) -> TrainState | None:
+    """The last state that is whole; None if nothing was saved.
+
+    What is not whole is moved to the folder `corrupt` of the run, and said.
+
+    Raises:
+      UserError: checkpoints are there, and none is whole.
+    """
+    steps = self.steps()
+    for step in reversed(steps):
+      try:
+        return self.restore(step, like)
+      except Corrupt as error:
+        aside = self._workdir / 'corrupt'
+        aside.mkdir(exist_ok=True)
+        name = f'{step}-{time.strftime("%Y%m%d-%H%M%S")}'
+        (self._workdir / 'checkpoints' / str(step)).rename(aside / name)
+        self._manager.reload()
+        say(f'warning: {error}; it is now {aside / name}')
+    if steps:
+      raise UserError(
+        f'no checkpoint of {self._workdir} is whole; they are in '
+        f'{self._workdir / "corrupt"}. The same command begins anew.'
+      )
+    return None
 
   def restore_weights(
     self, step: int, like: dict[str, Any], *, ema: bool
   ) -> dict[str, Any]:
-    """The weights alone, or their average, whatever optimizer made them."""
+    """The weights alone, or their average, whatever optimizer made them.
+
+    Raises:
+      Corrupt: they cannot be read, or are not what was saved.
+      UserError: they are of another network.
+    """
     section = 'ema' if ema else 'variables'
     return self._restore(step, {section: like}, partial=True)[section]
 
-  def _restore(self, step: int, tree: Any, *, partial: bool) -> Any:
+  def _restore(
+    self, step: int, tree: dict[str, Any], *, partial: bool
+  ) -> dict[str, Any]:
     shapes = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree
     )
@@ -106,13 +170,52 @@ class Checkpoints:
     args = ocp.args.PyTreeRestore(
       shapes, restore_args=as_numpy, partial_restore=partial
     )
-    return self._manager.restore(
-      step, args=ocp.args.Composite(state=args)
-    ).state
+    folder = self._workdir / 'checkpoints' / str(step)
+    try:
+      told = self._manager.restore(
+        step, args=ocp.args.Composite(checksums=ocp.args.JsonRestore())
+      ).checksums
+      layouts = {name: _layout(section) for name, section in tree.items()}
+      if any(told[name]['layout'] != layouts[name] for name in tree):
+        raise UserError(f'{folder} is of another network or optimizer.')
+      sections = self._manager.restore(
+        step, args=ocp.args.Composite(state=args)
+      ).state
+    except UserError:
+      raise
+    # Orbax and what it stands on have no error in common; a damaged file can
+    # bring any.
+    except Exception as error:
+      reason = ' '.join((str(error) or repr(error)).split())
+      raise Corrupt(f'{folder} cannot be read ({reason[:120]})') from error
+    for name, section in sections.items():
+      if _crc32(section) != told[name]['crc32']:
+        raise Corrupt(f'{folder} is damaged: its {name} is not what was saved')
+    return sections
 
   def close(self) -> None:
-    """Waits for the last save."""
-    self._manager.close()
+    """Waits for the last save.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with self._writing():
+      self._manager.close()
+
+  @contextmanager
+  def _writing(self) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:  # Of Python, or in tensorstore's words.
+      causes = [os.strerror(n) for n in (errno.ENOSPC, errno.EFBIG)]
+      causes += [os.strerror(n) for n in (errno.EACCES, errno.EDQUOT)]
+      for cause in causes:
+        if cause in str(error):
+          raise UserError(
+            f'{self._workdir} cannot be written: {cause}. Its checkpoints up '
+            f'to step {self.latest()} are whole; the same command goes on.'
+          ) from error
+      raise
 
 
 def _sections(state: TrainState) -> dict[str, Any]:
@@ -124,8 +227,25 @@ def _sections(state: TrainState) -> dict[str, Any]:
   return {name: value for name, value in values.items() if value is not None}
 
 
+def _layout(tree: Any) -> int:
+  """A checksum of the names, dtypes and shapes of a tree."""
+  lines = [
+    f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  ]
+  return zlib.crc32('\n'.join(lines).encode())
+
+
+def _crc32(tree: Any) -> int:
+  """A checksum of the numbers of a tree."""
+  value = 0
+  for leaf in jax.tree.leaves(tree):
+    value = zlib.crc32(np.ascontiguousarray(leaf), value)
+  return value
+
+
 def save_config(workdir: Path, config: Config) -> None:
-  (workdir / 'config.json').write_text(config_lib.to_json(config))
+  files.write(workdir / 'config.json', config_lib.to_json(config))
 
 
 def load_config(workdir: Path) -> Config:

@@ -6,6 +6,7 @@
 Axes: B batch, P people, S input px, H = S // 4 heatmap px, N stacks, K joints.
 """
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -91,13 +92,20 @@ def load_variables(
       f'{workdir} has no checkpoint {which!r}; choose best, latest or one '
       f'of {", ".join(map(str, steps))}.'
     )
-  variables = checkpoints.restore_weights(
-    step,
-    hourglass.variables_like(config),
-    ema=bool(config.ema_decay) if ema is None else ema,
-  )
-  checkpoints.close()
-  return step, variables
+  like = hourglass.variables_like(config)
+  ema = bool(config.ema_decay) if ema is None else ema
+  # Where no step was asked for, the one before a damaged one will do.
+  others = [s for s in reversed(steps) if s < step] if which in named else []
+  for candidate in [step, *others]:
+    try:
+      variables = checkpoints.restore_weights(candidate, like, ema=ema)
+    except checkpoint.Corrupt as error:
+      mistake = error
+      print(f'warning: {error}', file=sys.stderr)
+      continue
+    checkpoints.close()
+    return candidate, variables
+  raise UserError(f'{mistake}; choose another checkpoint.')
 
 
 class Predictor:

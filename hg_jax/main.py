@@ -6,6 +6,7 @@
 The same command goes on with an interrupted run.
 """
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from hg_jax import checkpoint, interruption, processes, report, train
+from hg_jax import checkpoint, files, interruption, processes, report, train
 from hg_jax import config as config_lib
 from hg_jax.command import UserError, run
 from hg_jax.config import Config
@@ -66,16 +67,20 @@ def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
   A signal that stops it ends the program, with the status of that signal.
   """
   train.check_devices(config)
-  processes.first_does(lambda: _begin_folder(config, workdir))
-  try:
-    train.train_and_evaluate(config, workdir, profile=profile)
-  except train.Stopped as stopped:
-    if processes.first():
-      print(stopped, file=sys.stderr)
-    sys.exit(interruption.status(stopped.signal or signal.SIGTERM))
+  with contextlib.ExitStack() as held:
+    processes.first_does(lambda: _begin_folder(config, workdir, held))
+    try:
+      train.train_and_evaluate(config, workdir, profile=profile)
+    except train.Stopped as stopped:
+      if processes.first():
+        print(stopped, file=sys.stderr)
+      sys.exit(interruption.status(stopped.signal or signal.SIGTERM))
 
 
-def _begin_folder(config: Config, workdir: Path) -> None:
+def _begin_folder(
+  config: Config, workdir: Path, held: contextlib.ExitStack
+) -> None:
+  """Makes the run's folder, or takes it up; `held` frees it."""
   if (workdir / 'config.json').exists():
     checkpoint.require_same_run(workdir, config)
   if config.data.synthetic_people:
@@ -86,6 +91,7 @@ def _begin_folder(config: Config, workdir: Path) -> None:
     )
   try:
     workdir.mkdir(parents=True, exist_ok=True)
+    held.enter_context(files.locked(workdir))
     checkpoint.save_config(workdir, config)
   except OSError as error:
     raise UserError(

@@ -22,6 +22,7 @@ import numpy as np
 from hg_jax import (
   affine,
   figures,
+  files,
   hourglass,
   inference,
   pckh,
@@ -77,7 +78,7 @@ def evaluate_run(
       print('\nThe moving average of the weights:')
     print(f'{pckh.table(summary)}\n')
     written.append(workdir / 'results.json')
-    written[-1].write_text(json.dumps(summary, indent=2) + '\n')
+    files.write(written[-1], json.dumps(summary, indent=2) + '\n')
     written += write_overlays(workdir, results, crops, config.evaluate.figures)
     if config.evaluate.figures:
       written += write_heatmaps(workdir, config, variables, results, crops)

@@ -139,8 +139,8 @@ def _begin(
 ) -> TrainState:
   """The state of the last checkpoint, or before the first step."""
   state = train_step.create_train_state(config, tx)
-  if (step := checkpoints.latest()) is not None:
-    return checkpoints.restore(step, state)
+  if (last := checkpoints.restore_last(state, say=print)) is not None:
+    return last
   if not config.init_from:
     return state
   origin = Path(config.init_from)

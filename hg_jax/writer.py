@@ -8,6 +8,8 @@ from pathlib import Path
 import tensorboardX
 from tqdm import tqdm
 
+from hg_jax import files
+
 
 class Writer:
   """Writes metrics under a work directory and lines to the terminal."""
@@ -20,7 +22,7 @@ class Writer:
     """
     path = workdir / 'metrics.jsonl'
     kept = [record for record in read_metrics(path) if record['step'] <= step]
-    path.write_text(''.join(json.dumps(record) + '\n' for record in kept))
+    files.write(path, ''.join(json.dumps(record) + '\n' for record in kept))
     self._file = path.open('a')
     self._events = tensorboardX.SummaryWriter(
       str(workdir / 'tensorboard'), purge_step=step + 1

@@ -53,7 +53,6 @@ def test_every_module_has_its_test():
   # Data without behavior, and modules proved through their only caller.
   through_callers = {
     'album_test': 'predict_test',
-    'checkpoint_test': 'train_test',
     'command_test': 'main_test',
     'config_test': 'configs_test',
     'dataset_test': 'mpii_test',
