@@ -10,6 +10,7 @@ import optax
 
 from hg_jax import (
   checkpoint,
+  cost,
   evaluate,
   examples,
   health,
@@ -124,6 +125,10 @@ def train_and_evaluate(
   run = _Run(config, tx, train_crops, valid_crops, checkpoints, writer)
   try:
     run.train(state, trace_to=workdir / 'profile', traced=profile)
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    raise UserError(_out_of_memory(config)) from error
   except health.NotFinite as error:
     raise UserError(_blame(error, config, train_crops, checkpoints)) from error
   finally:
@@ -264,6 +269,26 @@ def _blame(
     'a lower config.optimizer.learning_rate in another --workdir, with '
     f'--config.init_from. The batch (image and person): {names}'
   )
+
+
+def _out_of_memory(config: Config) -> str:
+  """Which lever to pull, and the batch that would fit without."""
+  devices = jax.device_count()
+  text = (
+    f'the devices have too little memory for config.batch_size='
+    f'{config.batch_size} ({config.batch_size // devices} people a device). '
+  )
+  stats = jax.local_devices()[0].memory_stats()
+  if stats:
+    fits = cost.largest_batch(config, stats['bytes_limit'])
+    text += f'About {devices * fits} would fit. '
+  levers = {
+    '--config.model.scan=True --config.model.remat=True': config.model.remat,
+    '--config.model.dtype=bfloat16': config.model.dtype == 'bfloat16',
+    f'--config.accumulate_steps={2 * config.accumulate_steps}': False,
+  }
+  unused = [lever for lever, used in levers.items() if not used]
+  return text + f'To keep the batch: {", or ".join(unused)}.'
 
 
 def _describe(config: Config, train: int, valid: int, start: int) -> str:

@@ -1,11 +1,22 @@
 import dataclasses
 import json
+import os
+import shutil
+import signal
 
 import jax
 import numpy as np
 import pytest
 
-from hg_jax import checkpoint, optimizer, train, train_step
+from hg_jax import (
+  checkpoint,
+  examples,
+  health,
+  optimizer,
+  records,
+  train,
+  train_step,
+)
 from hg_jax import config as config_lib
 from hg_jax.command import UserError
 from hg_jax.config import Augment, Config, Data, Evaluate, Model, Optimizer
@@ -125,3 +136,85 @@ def test_a_config_survives_its_json(finished):
   assert checkpoint.load_config(workdir) == config
   with pytest.raises(UserError, match='another version'):
     config_lib.from_json('{"seed": 0}')
+
+
+def test_a_run_that_began_with_the_weights_of_another_evaluates_as_it(
+  finished, prepared, tmp_path
+):
+  config, workdir = finished
+  # At a rate of 0 the weights stay; the running statistics do not.
+  still = dataclasses.replace(
+    config,
+    init_from=str(workdir),
+    optimizer=Optimizer(name='sgd', learning_rate=0.0),
+    steps=1,
+  )
+  train.train_and_evaluate(still, tmp_path)
+  best = checkpoint.Checkpoints(workdir)
+  step = best.best()
+  variables = best.restore_weights(
+    step, last_state(config, workdir).variables, ema=False
+  )
+  best.close()
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(still, tmp_path).variables['params'],
+    variables['params'],
+  )
+  other = dataclasses.replace(still, model=Model(stacks=2, features=8))
+  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 2\)'):
+    train.train_and_evaluate(other, tmp_path / 'other')
+
+
+def test_a_planted_nan_is_called_that_with_its_people(
+  finished, prepared, tmp_path
+):
+  config, workdir = finished
+  shutil.copytree(workdir, tmp_path / 'run')
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
+  state = last_state(config, workdir)
+  kernel = state.variables['params']['stem']['conv']['kernel']
+  kernel[0, 0, 0, 0] = np.nan
+  checkpoints.save(state.replace(step=np.int32(7)))
+  checkpoints.close()
+  longer = dataclasses.replace(config, steps=20)
+  with pytest.raises(UserError, match='step 8: the loss is nan') as told:
+    train.train_and_evaluate(longer, tmp_path / 'run')
+  crops = records.read(prepared, 'train')
+  shown = examples.training(crops, config, first=7 * 4, count=4)
+  for row in shown.row:
+    assert crops.people.image[row] in str(told.value)
+  assert 'the last good checkpoint is of step 7' in str(told.value)
+
+
+def test_too_little_memory_names_the_levers(finished, tmp_path, monkeypatch):
+  def exhausted(*_):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
+
+  monkeypatch.setattr(train.train_step, 'make_train_step', lambda *_: exhausted)
+  config, _ = finished
+  with pytest.raises(UserError, match='batch_size=4 .*accumulate_steps=2'):
+    train.train_and_evaluate(config, tmp_path)
+
+
+def test_sigterm_saves_the_step_that_the_run_stands_at(
+  finished, tmp_path, monkeypatch
+):
+  config, workdir = finished
+  add = health.Health.add
+
+  def signal_at_step_1(self, step, metrics):
+    if step == 1:
+      os.kill(os.getpid(), signal.SIGTERM)
+    add(self, step, metrics)
+
+  monkeypatch.setattr(health.Health, 'add', signal_at_step_1)
+  with pytest.raises(train.Stopped, match='stopped at step 2') as stopped:
+    train.train_and_evaluate(config, tmp_path)
+  assert stopped.value.signal == signal.SIGTERM
+  train.train_and_evaluate(config, tmp_path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(config, workdir),
+    last_state(config, tmp_path),
+  )
