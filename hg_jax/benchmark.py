@@ -1,7 +1,9 @@
 """Times the parts of training on this machine.
 
   python -m hg_jax.benchmark --what=input [--data_dir=data/mpii] [--json]
+  python -m hg_jax.benchmark --what=step --config=configs/adam16.py [--json]
 
+`step`: the train step of a config, on all devices here.
 `input`: making training batches on one core, by stage and whole, beside
 decoding the same crops alone. Rounds of the two alternate, so that a busy
 machine slows both; the medians over the rounds are reported.
@@ -11,15 +13,17 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from absl import flags
+from ml_collections import config_flags
 from tqdm import trange
 
 from hg_jax import affine, augmentation, examples, images, records
+from hg_jax import config as config_lib
 from hg_jax.command import UserError, run
 from hg_jax.config import Augment, Config
 from hg_jax.dataset import People
@@ -32,9 +36,12 @@ _STAGES = ('draw', 'decode', 'warp', 'color', 'heatmaps')
 
 
 def define_flags() -> None:
-  flags.DEFINE_enum('what', 'input', list(_WHAT), 'What to time.')
+  flags.DEFINE_enum('what', 'input', ['input', 'step'], 'What to time.')
   flags.DEFINE_string(
     'data_dir', None, 'Prepared people; none: photographs made of noise.'
+  )
+  config_flags.DEFINE_config_file(
+    'config', None, 'Of --what=step: a file under configs/.'
   )
   flags.DEFINE_integer('rounds', 5, 'How often to repeat.', lower_bound=1)
   flags.DEFINE_bool('json', False, 'Print JSON instead of a table.')
@@ -43,8 +50,17 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
   if argv:
     raise UserError(f'unexpected argument {argv[0]!r}.')
-  measure, table = _WHAT[FLAGS.what]
-  result = {'machine': machine(), **measure(FLAGS.data_dir, FLAGS.rounds)}
+  if FLAGS.what == 'step':
+    from hg_jax import step_timing  # which starts the devices
+
+    if FLAGS.config is None:
+      raise UserError('--what=step needs --config=configs/NAME.py.')
+    config_lib.check(FLAGS.config)
+    result = step_timing.measure_step(FLAGS.config, FLAGS.rounds)
+    table = step_timing.step_table
+  else:
+    result, table = measure_input(FLAGS.data_dir, FLAGS.rounds), input_table
+  result = {'machine': machine(), **result}
   print(json.dumps(result, indent=2) if FLAGS.json else table(result))
 
 
@@ -239,11 +255,6 @@ def input_table(result: dict) -> str:
       f'{result["of_decode_alone"]:.2f} of decoding alone',
     ]
   )
-
-
-_WHAT: dict[str, tuple[Callable, Callable]] = {
-  'input': (measure_input, input_table),
-}
 
 
 if __name__ == '__main__':
