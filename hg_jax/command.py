@@ -1,8 +1,10 @@
 """What every command shares: a user's mistake is one line, not a traceback."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -35,6 +37,22 @@ def _unknown_setting(argv: Sequence[str]) -> str | None:
       meant = f'did you mean {near[0]}?' if near else 'see hg_jax/config.py.'
       return f'there is no setting config.{name}; {meant}'
   return None
+
+
+def cache_compilations() -> None:
+  """Keeps what XLA compiles in the user's cache folder, for the next start.
+
+  JAX's own variables, such as JAX_COMPILATION_CACHE_DIR, go before.
+  """
+  import jax
+
+  if jax.config.jax_compilation_cache_dir is None:
+    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    jax.config.update(
+      'jax_compilation_cache_dir', str(Path(home, 'hg_jax', 'xla'))
+    )
+    # The least used go when there is more.
+    jax.config.update('jax_compilation_cache_max_size', 2 * 1024**3)
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:

@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from hg_jax import checkpoint, files, interruption, processes, report, train
 from hg_jax import config as config_lib
-from hg_jax.command import UserError, run
+from hg_jax.command import UserError, cache_compilations, run
 from hg_jax.config import Config
 
 FLAGS = flags.FLAGS
@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
     )
   config, workdir = _config_and_workdir()
   config_lib.check(config)
+  cache_compilations()
   with processes.joined():
     if FLAGS.mode == 'train':
       train_run(config, workdir, profile=FLAGS.profile)

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from hg_jax import affine, images, inference, videos
 from hg_jax.album import Album
-from hg_jax.command import UserError, run
+from hg_jax.command import UserError, cache_compilations, run
 from hg_jax.inference import Predictor
 from hg_jax.mpii import SKELETON
 
@@ -78,6 +78,7 @@ def main(argv: list[str]) -> int:
       'checkpoint.pt --output=RUN` made of the PyTorch weights.'
     )
   _silence()
+  cache_compilations()
   boxes = read_boxes(FLAGS.box, FLAGS.boxes)
   paths = find(argv)
   predictor = Predictor.from_workdir(
