@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -55,12 +56,20 @@ def cache_compilations() -> None:
     jax.config.update('jax_compilation_cache_max_size', 2 * 1024**3)
 
 
+def _unraisable(unraisable: Any) -> None:
+  """Passes over what tensorstore says to loops that a failed write closed."""
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
+
+
 def run(main: Callable[[list[str]], int | None]) -> None:
   """Runs `main` with the positional arguments; returns its exit status."""
 
   def guarded(argv: list[str]) -> int | None:
-    # The libraries report every file they open; our own lines are printed.
-    logging.set_verbosity(logging.ERROR)
+    # The libraries report every file they open, and every thread's errors
+    # with a traceback before they raise them; our own lines are printed.
+    logging.set_verbosity(logging.FATAL)
+    sys.unraisablehook = _unraisable
     try:
       return main(argv[1:])
     except UserError as error:

@@ -82,6 +82,8 @@ def _begin_folder(
   config: Config, workdir: Path, held: contextlib.ExitStack
 ) -> None:
   """Makes the run's folder, or takes it up; `held` frees it."""
+  if workdir.is_file():
+    raise UserError(f'{workdir} is a file; give a folder as --workdir.')
   if (workdir / 'config.json').exists():
     checkpoint.require_same_run(workdir, config)
   if config.data.synthetic_people:

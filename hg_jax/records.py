@@ -10,6 +10,7 @@ Axes: P people.
 
 import dataclasses
 import json
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -68,8 +69,16 @@ def prepared(data_dir: Path) -> bool:
 
 
 def source(data_dir: Path) -> dict[str, str | int | float]:
-  """What the records there were made from, as `person_crops.write` was told."""
-  return json.loads((data_dir / FOLDER / 'metadata.json').read_text())
+  """What the records there were made from, as `person_crops.write` was told.
+
+  Raises:
+    UserError: that cannot be read.
+  """
+  path = data_dir / FOLDER / 'metadata.json'
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise _damaged(path, data_dir) from error
 
 
 def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
@@ -91,8 +100,11 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
       f'--images=DIR --annotations=FILE --data_dir={data_dir}`.'
     )
   folder = data_dir / FOLDER
-  with np.load(folder / INDEX) as index:
-    columns = dict(index)
+  try:
+    with np.load(folder / INDEX) as index:
+      columns = dict(index)
+  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    raise _damaged(folder / INDEX, data_dir) from error
   rows = np.flatnonzero(columns['split'] == split)
   if not len(rows):
     raise UserError(
@@ -125,6 +137,12 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
   )
 
 
+def _damaged(path: Path, data_dir: Path) -> UserError:
+  return UserError(
+    f'{path} cannot be read; delete {data_dir} and prepare it again.'
+  )
+
+
 def _encoded(
   folder: Path, columns: dict[str, np.ndarray]
 ) -> list[np.ndarray]:  # P of u8[...]
@@ -135,7 +153,11 @@ def _encoded(
       for name in np.unique(columns['shard'])
     }
   except OSError as error:
-    raise UserError(f'{folder} is incomplete: {error}.') from error
+    name = Path(error.filename).name
+    raise UserError(
+      f'{folder} is incomplete: {name}: {error.strerror}; delete it and '
+      'prepare it again.'
+    ) from error
   return [
     shards[name][start:stop]
     for name, (start, stop) in zip(

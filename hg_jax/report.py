@@ -59,7 +59,7 @@ def evaluate_run(
   step, variables, results = _evaluated(evaluator, workdir, config, which)
   raw = None
   if config.ema_decay:
-    *_, raw = _evaluated(evaluator, workdir, config, which, ema=False)
+    *_, raw = _evaluated(evaluator, workdir, config, str(step), ema=False)
   if not processes.first():
     return
   print(f'\n{workdir}, step {step}')

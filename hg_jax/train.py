@@ -129,6 +129,11 @@ def train_and_evaluate(
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
     raise UserError(_out_of_memory(config)) from error
+  except OSError as error:
+    raise UserError(
+      f'{error.filename or workdir} cannot be written: {error.strerror}; the '
+      'same command goes on.'
+    ) from error
   except health.NotFinite as error:
     raise UserError(_blame(error, config, train_crops, checkpoints)) from error
   finally:

@@ -89,3 +89,22 @@ print(records.read(Path({str(prepared)!r}), 'train').decode(0).shape)
     [sys.executable, '-c', program], check=True, capture_output=True, text=True
   ).stdout
   assert printed.strip() == '(256, 256, 3)'
+
+
+@pytest.mark.parametrize('name', ['index.npz', 'metadata.json'])
+@pytest.mark.parametrize('keep', [0, 0.5])
+def test_records_cut_short_are_named(prepared, tmp_path, name, keep):
+  shutil.copytree(prepared, tmp_path / 'data')
+  path = tmp_path / 'data' / records.FOLDER / name
+  content = path.read_bytes()
+  path.write_bytes(content[: int(keep * len(content))])
+  with pytest.raises(UserError, match=f'{name} cannot be read; delete'):
+    records.read(tmp_path / 'data', 'train')
+
+
+def test_a_missing_shard_is_named(prepared, tmp_path):
+  shutil.copytree(prepared, tmp_path / 'data')
+  (shard,) = (tmp_path / 'data' / records.FOLDER).glob('*train*')
+  shard.unlink()
+  with pytest.raises(UserError, match=f'is incomplete: {shard.name}'):
+    records.read(tmp_path / 'data', 'train')
