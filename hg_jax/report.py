@@ -156,13 +156,19 @@ def write_predictions(path: Path, results: Results, crops: Crops) -> None:
     file['image'] = [name.encode() for name in people.image]
 
 
+def head_sizes_off(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
+  """How far each joint is from where it belongs, in head sizes."""
+  people = crops.people
+  distance = np.linalg.norm(results.joints - people.joints, axis=-1)
+  return distance / people.head_size[:, None]
+
+
 def write_overlays(
   workdir: Path, results: Results, crops: Crops, count: int
 ) -> list[Path]:
   """Draws the `count` worst and `count` random people; the paths."""
   people = crops.people
-  error = np.linalg.norm(results.joints - people.joints, axis=-1)
-  correct = people.labeled & (error < 0.5 * people.head_size[:, None])
+  correct = people.labeled & (head_sizes_off(results, crops) < 0.5)
   chosen = figures.worst_and_random(correct, people.labeled, count=count)
   image_to_input = affine.image_to_crop(
     people.center, people.side, _OVERLAY_SIZE
@@ -196,8 +202,7 @@ def write_heatmaps(
   A panel per joint, and a panel per stack for the joint that is farthest off.
   """
   people = crops.people
-  error = np.linalg.norm(results.joints - people.joints, axis=-1)
-  error = np.where(people.labeled, error / people.head_size[:, None], 0)
+  error = np.where(people.labeled, head_sizes_off(results, crops), 0)
   row = int(error.sum(axis=1).argmax())
   image = _picture(crops, row, config.data.image_size)
   infer = partial(

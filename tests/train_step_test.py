@@ -46,6 +46,17 @@ def run_steps(config, devices, batches):
   return train_step.fetch(state), jax.device_get(metrics)
 
 
+def ready(config, devices):
+  """A step, the state before the first, and a batch."""
+  tx = optimizer.make_optimizer(config)
+  state = train_step.create_train_state(config, tx)
+  return (
+    train_step.make_train_step(config, tx, devices),
+    train_step.replicate(config, state, devices),
+    train_step.split(random_batch(), devices),
+  )
+
+
 def test_four_devices_train_as_one_does():
   # With SGD, as Adam divides rounding noise by itself (SPEC 7.23); and in
   # float64, as batch statistics of few pixels magnify it.
@@ -108,13 +119,8 @@ def test_the_zero_loss_is_the_targets_mean_square():
 
 def test_the_second_step_does_not_compile_again(caplog):
   config = tiny_config(ema_decay=0.9)
-  tx = optimizer.make_optimizer(config)
   devices = jax.local_devices()
-  step = train_step.make_train_step(config, tx, devices)
-  state = train_step.replicate(
-    config, train_step.create_train_state(config, tx), devices
-  )
-  batch = train_step.split(random_batch(), devices)
+  step, state, batch = ready(config, devices)
   nobody = np.zeros(len(devices), bool)
   state, _ = step(state, batch, nobody)
   with jax.log_compiles(), caplog.at_level('WARNING'):
@@ -191,13 +197,8 @@ def test_the_average_moves_by_what_its_decay_leaves():
 
 def test_one_process_asked_to_stop_is_known_to_all_devices():
   config = tiny_config()
-  tx = optimizer.make_optimizer(config)
   devices = jax.local_devices()
-  step = train_step.make_train_step(config, tx, devices)
-  state = train_step.replicate(
-    config, train_step.create_train_state(config, tx), devices
-  )
-  batch = train_step.split(random_batch(), devices)
+  step, state, batch = ready(config, devices)
   _, metrics = step(state, batch, np.array([False, True, False, False]))
   assert metrics['stop'] == 1
 
