@@ -97,6 +97,14 @@ def warp(
   return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
 
 
+def crop_size(image_size: int) -> int:
+  """Side of the prepared crops that suits inputs of this side, px.
+
+  At a scale of 1 a pixel of such a crop is a pixel of the input.
+  """
+  return round(image_size * _FINENESS)
+
+
 def input_of(
   picture: np.ndarray,  # u8[H, W, 3], blue, green, red
   center: np.ndarray,  # f[2] px
@@ -116,7 +124,7 @@ def input_of(
     near,
     np.asarray(center, np.float64) / factor,
     side / factor * _MARGIN,
-    round(size * _FINENESS),
+    crop_size(size),
   )
   image_to_crop = affine.scale(1 / factor) @ near_to_crop
   image_to_input = affine.image_to_crop(center, side, size)

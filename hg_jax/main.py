@@ -90,7 +90,9 @@ def _begin_folder(
     from hg_jax import prepare  # TensorFlow
 
     prepare.prepare_synthetic(
-      Path(config.data.dir), config.data.synthetic_people
+      Path(config.data.dir),
+      config.data.synthetic_people,
+      image_size=config.data.image_size,
     )
   try:
     workdir.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from hg_jax import (
 from hg_jax.command import UserError, run
 from hg_jax.config import Augment
 from hg_jax.dataset import People
+from hg_jax.images import crop_size
 
 FLAGS = flags.FLAGS
 
@@ -113,8 +114,16 @@ def prepare(
   print(f'{report}\nLook at {sheet} before you train.')
 
 
-def prepare_synthetic(data_dir: Path, people: int) -> None:
-  """Draws and prepares people under `data_dir`, unless it is done."""
+def prepare_synthetic(
+  data_dir: Path, people: int, *, image_size: int = 256
+) -> None:
+  """Draws and prepares people under `data_dir`, unless it is done.
+
+  Args:
+    data_dir: where they are drawn and prepared.
+    people: how many.
+    image_size: px, of the inputs that the crops shall suit.
+  """
   if records.prepared(data_dir):
     return
   drawn = data_dir / 'drawn'
@@ -122,7 +131,7 @@ def prepare_synthetic(data_dir: Path, people: int) -> None:
     images=drawn / 'images',
     annotations=synthetic.draw(drawn, people, seed=0),
     data_dir=data_dir,
-    size=256,
+    size=crop_size(image_size),
   )
 
 

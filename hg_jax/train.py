@@ -15,6 +15,7 @@ from hg_jax import (
   examples,
   health,
   hourglass,
+  images,
   inference,
   optimizer,
   processes,
@@ -122,6 +123,8 @@ def train_and_evaluate(
   writer.line(_describe(config, len(train_crops), len(valid_crops), start))
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
+  if advice := about_size(train_crops, config):
+    writer.line(f'warning: {advice}')
   run = _Run(config, tx, train_crops, valid_crops, checkpoints, writer)
   try:
     run.train(state, trace_to=workdir / 'profile', traced=profile)
@@ -140,6 +143,22 @@ def train_and_evaluate(
     if checkpoints:
       checkpoints.close()
     writer.close()
+
+
+def about_size(crops: Crops, config: Config) -> str | None:
+  """Advice on crops that are much larger than the inputs, or smaller."""
+  size = config.data.image_size
+  suits = images.crop_size(size)
+  if crops.size > 1.5 * suits:
+    why = 'inputs are made faster, and without aliasing, from smaller ones'
+  elif crops.size < 0.75 * suits:
+    why = 'inputs are blurred'
+  else:
+    return None
+  return (
+    f'the prepared crops are of {crops.size} px, for inputs of {size} px: '
+    f'{why}; prepare with --size={suits}.'
+  )
 
 
 def _begin(

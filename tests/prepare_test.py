@@ -155,7 +155,7 @@ def test_an_interrupted_prepare_can_be_run_again(drawn, tmp_path, monkeypatch):
 def test_prepared_records_are_not_overwritten_by_others(
   prepared, drawn, capsys
 ):
-  with pytest.raises(UserError, match='--size=256, not 128'):
+  with pytest.raises(UserError, match='--size=448, not 128'):
     make(drawn, prepared)
   prepare.prepare_synthetic(prepared, 30)  # the same again: nothing to do
 

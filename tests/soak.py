@@ -115,7 +115,7 @@ def main() -> None:
   hourglass.DEPTH = 1
   folder = Path(tempfile.mkdtemp(prefix='soak-'))
   print(f'in {folder}')
-  prepare.prepare_synthetic(folder / 'data', 30)
+  prepare.prepare_synthetic(folder / 'data', 30, image_size=64)
   config = Config(
     model=Model(stacks=1, features=8),
     data=Data(dir=str(folder / 'data'), image_size=64, resident=True),

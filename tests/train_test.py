@@ -218,3 +218,22 @@ def test_sigterm_saves_the_step_that_the_run_stands_at(
     last_state(config, workdir),
     last_state(config, tmp_path),
   )
+
+
+@pytest.mark.parametrize(
+  ('image_size', 'advice'),
+  [
+    (256, None),
+    (64, 'without aliasing, from smaller ones; prepare with --size=112'),
+    (384, 'inputs are blurred; prepare with --size=672'),
+  ],
+)
+def test_crops_that_do_not_suit_the_inputs_are_told(
+  prepared, image_size, advice
+):
+  crops = records.read(prepared, 'train')
+  config = tiny_config()
+  config.data.image_size = image_size
+  told = train.about_size(crops, config)
+  assert (told is None) == (advice is None)
+  assert advice is None or advice in told
