@@ -282,12 +282,14 @@ def _blame(
     f'{image} ({person})'
     for image, person in zip(people.image, people.person_index, strict=True)
   )
-  last = checkpoints.latest() if checkpoints else None
-  kept = (
-    f'the last good checkpoint is of step {last}'
-    if last
-    else ('there is no checkpoint yet')
-  )
+  kept = 'the first process says from where to go on'
+  if checkpoints:
+    last = checkpoints.latest()
+    kept = (
+      f'the last good checkpoint is of step {last}'
+      if last
+      else 'there is no checkpoint yet'
+    )
   return (
     f'step {error.step}: {error.what}; {kept}. Nothing was saved since. Try '
     'a lower config.optimizer.learning_rate in another --workdir, with '
