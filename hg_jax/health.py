@@ -20,8 +20,10 @@ from hg_jax.config import Config
 from hg_jax.writer import Writer
 
 _LATE = 2  # steps
-# A network that learned anything is above it after an epoch (SPEC 0.8).
+# A network that learned anything is above it after an epoch (SPEC 0.8), if
+# that has more updates than networks take to come down to all-zero heatmaps.
 _PLATEAU = 0.05  # skill
+_FEW = 250  # updates
 _WAITING = 0.1  # share of the time, above which there is advice
 
 
@@ -177,7 +179,7 @@ class Health:
         f'the learning rate is 0 at step {step}: the weights do not change. '
         'See config.optimizer.',
       )
-    elif step >= self._epoch and values['skill'] < _PLATEAU:
+    elif step >= max(self._epoch, _FEW) and values['skill'] < _PLATEAU:
       self._warn(
         'plateau',
         f'after {step / self._epoch:.1f} epochs the network is no better than '

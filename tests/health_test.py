@@ -66,12 +66,22 @@ def test_a_record_has_the_means_since_the_last():
 
 def test_a_plateau_is_said_once_and_not_in_the_first_epoch():
   writer = Lines()
-  well = watch(writer, epoch=4)
-  for step in range(1, 9):
+  well = watch(writer, epoch=400, log_every=100, steps=1000)
+  for step in range(100, 900, 100):
     well.add(step, metrics(loss=0.99))
     warned = [line for line in writer.lines if 'all-zero' in line]
-    assert len(warned) == (step >= 4)
+    assert len(warned) == (step >= 400)
   assert 'skill 0.010' in warned[0]
+
+
+def test_the_first_updates_are_no_plateau_however_short_an_epoch():
+  writer = Lines()
+  well = watch(writer, epoch=4, log_every=100, steps=1000)
+  for step in (100, 200):
+    well.add(step, metrics(loss=1.5))
+  assert not [line for line in writer.lines if 'all-zero' in line]
+  well.add(300, metrics(loss=1.5))
+  assert [line for line in writer.lines if 'all-zero' in line]
 
 
 def test_a_network_that_learns_is_not_warned_of():
