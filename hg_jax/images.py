@@ -118,7 +118,7 @@ def input_of(
   Returns:
     The input and the map from the image to it.
   """
-  factor = max(int(side / (_MOST * size)), 1)
+  factor = max(int(side / _MOST), 1)
   near = _shrink(picture, factor) if factor > 1 else picture
   crop, near_to_crop = cut(
     near,
@@ -136,9 +136,9 @@ def input_of(
 # The defaults of `prepare`: side of the crop over the square's, and px of it
 # over those of the input.
 _MARGIN, _FINENESS = 1.7075, 448 / 256
-# A square of more than this many px to each of the input's is shrunk in the
-# image: that of a panorama, 20,000 px wide, would fill gigabytes.
-_MOST = 4
+# A square of twice as many px is shrunk in the image: that of a panorama,
+# 20,000 px wide, would fill gigabytes.
+_MOST = 1024
 
 
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
