@@ -100,8 +100,10 @@ def test_two_processes_train_as_one_which_goes_on_with_their_run(
   train.train_and_evaluate(dataclasses.replace(config, steps=2), tmp_path)
 
   def assert_same():
+    # The order of float32 sums over devices, which batch statistics of few
+    # pixels magnify: up to 5e-6 was seen, of weights that moved by 1e-2.
     jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6),
+      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
       last_state(config, workdir).variables,
       last_state(config, tmp_path).variables,
     )
