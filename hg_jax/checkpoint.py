@@ -82,18 +82,27 @@ class Checkpoints:
     """The step of the best checkpoint; the last if none was evaluated."""
     return self._manager.best_step() or self._manager.latest_step()
 
+  def evaluated(self, step: int) -> bool:
+    """Whether the checkpoint of `step` has metrics."""
+    return self._manager.metrics(step) is not None
+
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
     """Saves NumPy arrays in the background; `metrics` if it was evaluated.
 
+    A checkpoint of the same step is replaced.
+
     Raises:
       UserError: this one, or the one before, cannot be written.
     """
     sections = _sections(state)
+    step = int(state.step)
     with self._writing():
-      saved = self._manager.save(
-        int(state.step),
+      if step in self._manager.all_steps():
+        self._manager.delete(step)
+      self._manager.save(
+        step,
         args=ocp.args.Composite(
           state=ocp.args.PyTreeSave(sections),
           checksums=ocp.args.JsonSave(
@@ -105,8 +114,6 @@ class Checkpoints:
         ),
         metrics=metrics,
       )
-    if not saved:
-      raise RuntimeError(f'step {state.step} was saved before.')
 
   def restore(self, step: int, like: TrainState) -> TrainState:
     """A saved state, as NumPy arrays in the tree of `like`.

@@ -7,7 +7,7 @@ Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
 
 from hg_jax import affine, heatmaps, inference, pckh, processes, resident
 from hg_jax.config import Config
@@ -47,6 +48,10 @@ class Results:
     return {'loss': loss, 'skill': 1 - loss / self.zero_loss, **totals}
 
 
+class Interrupted(Exception):
+  """A process was asked to stop before the end of an evaluation."""
+
+
 class Evaluator:
   """Evaluates networks of one kind on one split."""
 
@@ -68,19 +73,26 @@ class Evaluator:
       partial(evaluate_batch, model, flip_test=config.evaluate.flip_test)
     )
 
-  def run(self, variables: dict[str, Any]) -> Results:
+  def run(
+    self,
+    variables: dict[str, Any],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+  ) -> Results:
     """Evaluates the network with these weights.
 
-    They are NumPy arrays, or jax's of this process.
+    Args:
+      variables: NumPy arrays, or jax's of this process.
+      stopped: asked after each batch whether to give up.
+
+    Raises:
+      Interrupted: in all processes, if one was to give up.
     """
     # Out of their mesh, which with many processes is not ours.
     variables = jax.device_put(jax.device_get(variables), self._whole)
-    outputs = jax.device_get(
-      [
-        self._step(variables, jax.device_put(batch, self._split))
-        for batch in self._batches()
-      ]
-    )
+    outputs = self._turns(variables, stopped)
+    if processes.together(np.int32(stopped())).any():
+      raise Interrupted
     counts, errors, joints, score = zip(*_in_turn(outputs), strict=True)
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
     people = len(self._crops)
@@ -91,6 +103,33 @@ class Evaluator:
       joints=np.concatenate(joints)[:people],
       score=np.concatenate(score)[:people],
     )
+
+  def _turns(
+    self, variables: dict[str, Any], stopped: Callable[[], bool]
+  ) -> list[Any]:
+    """The outputs of this process's batches, as NumPy arrays."""
+    outputs = []
+    people = jax.process_count() * self._batch_size
+    bar = tqdm(
+      total=len(self._crops),
+      desc='Evaluating',
+      unit=' people',
+      leave=False,
+      delay=5,  # s; what is over sooner needs no bar
+      mininterval=1,
+      disable=not processes.first(),
+    )
+    with bar:
+      for batch in self._batches():
+        batch = jax.device_put(batch, self._split)
+        outputs.append(self._step(variables, batch))
+        # One behind, so that the devices always have something to do.
+        if len(outputs) > 1:
+          outputs[-2] = jax.device_get(outputs[-2])
+          bar.update(people)
+        if stopped():
+          break
+    return jax.device_get(outputs)
 
   def _batches(self) -> Iterator[dict[str, Any]]:
     """This process's turns; as many as the others', with padding alone."""

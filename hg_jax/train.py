@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -216,31 +217,60 @@ class _Run:
     if traced:
       batches = _traced(batches, trace_to, traced, self._writer)
     with Interruption() as interruption:
+      if self._owed(start):
+        # A signal came while it was being evaluated.
+        if not (scores := self._evaluate(state, interruption)):
+          raise Stopped(start, interruption.signal)
+        self._save(state, scores)
       for step, batch in enumerate(watch.timed(batches), start + 1):
         asked = np.full(jax.local_device_count(), bool(interruption.signal))
         with watch.stepping():
           state, metrics = self._step(state, batch, asked)
         watch.add(step, metrics)
-        last = step == config.steps
-        scores = None
-        if step % config.evaluate_every == 0 or last:
+        due = self._due(step)
+        if due or step % config.checkpoint_every == 0 or watch.stop:
           watch.settle()
-          scores = self._evaluate(train_step.fetch(state))
-          watch.restart()
-        if scores or step % config.checkpoint_every == 0 or watch.stop:
-          watch.settle()
+          scores = None
+          if due and not watch.stop:
+            scores = self._evaluate(state, interruption)
+            watch.restart()
           self._save(state, scores)
-        if watch.stop and not last:
-          raise Stopped(step, interruption.signal)
+          if watch.stop or (due and not scores):
+            raise Stopped(step, interruption.signal)
 
-  def _evaluate(self, state: TrainState) -> dict[str, float]:
-    """The scores of the weights to be used: of their average, if there is."""
+  def _due(self, step: int) -> bool:
+    """Whether the network is evaluated after this step."""
+    config = self._config
+    return step % config.evaluate_every == 0 or step == config.steps
+
+  def _owed(self, step: int) -> bool:
+    """Whether the checkpoint of this step should have scores, and has none."""
+    if not step or not self._due(step):
+      return False
+    return not processes.by_first(
+      lambda: np.int32(self._checkpoints.evaluated(step)), like=np.int32(0)
+    )
+
+  def _evaluate(
+    self, state: TrainState, interruption: Interruption
+  ) -> dict[str, float] | None:
+    """The scores of the weights to be used: of their average, if there is.
+
+    None if a signal came.
+    """
+    state = train_step.fetch(state)
     step = int(state.step)
-    scores = self._evaluator.run(state.variables).summary()
-    if state.ema is not None:
-      self._writer.metrics(step, 'valid_raw', scores)
-      self._writer.line(_valid_line(step, scores) + ' without averaging')
-      scores = self._evaluator.run(state.ema).summary()
+    run = partial(
+      self._evaluator.run, stopped=lambda: interruption.signal is not None
+    )
+    try:
+      scores = run(state.variables).summary()
+      if state.ema is not None:
+        self._writer.metrics(step, 'valid_raw', scores)
+        self._writer.line(_valid_line(step, scores) + ' without averaging')
+        scores = run(state.ema).summary()
+    except evaluate.Interrupted:
+      return None
     self._writer.metrics(step, 'valid', scores)
     self._writer.line(_valid_line(step, scores))
     return scores

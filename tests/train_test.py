@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -10,12 +11,14 @@ import pytest
 
 from hg_jax import (
   checkpoint,
+  evaluate,
   examples,
   health,
   optimizer,
   records,
   train,
   train_step,
+  writer,
 )
 from hg_jax import config as config_lib
 from hg_jax.command import UserError
@@ -218,6 +221,37 @@ def test_sigterm_saves_the_step_that_the_run_stands_at(
     last_state(config, workdir),
     last_state(config, tmp_path),
   )
+
+
+@pytest.mark.parametrize('during', [4, 6])
+def test_a_signal_ends_an_evaluation_which_the_next_start_makes(
+  finished, tmp_path, monkeypatch, during
+):
+  config, workdir = finished
+  # 6 is the last step.
+  evaluations = itertools.count(4, 2)
+  run = evaluate.Evaluator.run
+
+  def signal_in_it(self, variables, *, stopped):
+    if next(evaluations) == during:
+      os.kill(os.getpid(), signal.SIGINT)
+    return run(self, variables, stopped=stopped)
+
+  monkeypatch.setattr(evaluate.Evaluator, 'run', signal_in_it)
+  with pytest.raises(train.Stopped, match=f'stopped at step {during}'):
+    train.train_and_evaluate(config, tmp_path)
+  train.train_and_evaluate(config, tmp_path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(config, workdir),
+    last_state(config, tmp_path),
+  )
+  for folder in (workdir, tmp_path):
+    records = writer.read_metrics(folder / 'metrics.jsonl')
+    assert [r['step'] for r in records if r['kind'] == 'valid'] == [4, 6]
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  assert all(checkpoints.evaluated(step) for step in (4, 6))
+  checkpoints.close()
 
 
 @pytest.mark.parametrize(
