@@ -101,7 +101,7 @@ class Checkpoints:
     with self._writing():
       if step in self._manager.all_steps():
         self._manager.delete(step)
-      self._manager.save(
+      saved = self._manager.save(
         step,
         args=ocp.args.Composite(
           state=ocp.args.PyTreeSave(sections),
@@ -114,6 +114,8 @@ class Checkpoints:
         ),
         metrics=metrics,
       )
+    if not saved:
+      raise RuntimeError(f'orbax did not save step {step}.')
 
   def restore(self, step: int, like: TrainState) -> TrainState:
     """A saved state, as NumPy arrays in the tree of `like`.

@@ -11,13 +11,11 @@ import optax
 
 from hg_jax import (
   checkpoint,
-  cost,
   evaluate,
-  examples,
   health,
   hourglass,
-  images,
   inference,
+  messages,
   optimizer,
   processes,
   records,
@@ -121,10 +119,10 @@ def train_and_evaluate(
   writer = Silence()
   if processes.first():
     writer = Writer(workdir, step=start, steps=config.steps)
-  writer.line(_describe(config, len(train_crops), len(valid_crops), start))
+  writer.line(messages.begun(config, len(train_crops), len(valid_crops), start))
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
-  if advice := about_size(train_crops, config):
+  if advice := messages.about_size(train_crops, config):
     writer.line(f'warning: {advice}')
   run = _Run(config, tx, train_crops, valid_crops, checkpoints, writer)
   try:
@@ -132,34 +130,20 @@ def train_and_evaluate(
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
-    raise UserError(_out_of_memory(config)) from error
+    raise UserError(messages.out_of_memory(config)) from error
   except OSError as error:
     raise UserError(
       f'{error.filename or workdir} cannot be written: {error.strerror}; the '
       'same command goes on.'
     ) from error
   except health.NotFinite as error:
-    raise UserError(_blame(error, config, train_crops, checkpoints)) from error
+    raise UserError(
+      messages.not_finite(error, config, train_crops, checkpoints)
+    ) from error
   finally:
     if checkpoints:
       checkpoints.close()
     writer.close()
-
-
-def about_size(crops: Crops, config: Config) -> str | None:
-  """Advice on crops that are much larger than the inputs, or smaller."""
-  size = config.data.image_size
-  suits = images.crop_size(size)
-  if crops.size > 1.5 * suits:
-    why = 'inputs are made faster, and without aliasing, from smaller ones'
-  elif crops.size < 0.75 * suits:
-    why = 'inputs are blurred'
-  else:
-    return None
-  return (
-    f'the prepared crops are of {crops.size} px, for inputs of {size} px: '
-    f'{why}; prepare with --size={suits}.'
-  )
 
 
 def _begin(
@@ -264,15 +248,15 @@ class _Run:
       self._evaluator.run, stopped=lambda: interruption.signal is not None
     )
     try:
-      scores = run(state.variables).summary()
-      if state.ema is not None:
-        self._writer.metrics(step, 'valid_raw', scores)
-        self._writer.line(_valid_line(step, scores) + ' without averaging')
-        scores = run(state.ema).summary()
+      raw = run(state.variables).summary()
+      scores = run(state.ema).summary() if state.ema is not None else raw
     except evaluate.Interrupted:
       return None
+    if state.ema is not None:
+      self._writer.metrics(step, 'valid_raw', raw)
+      self._writer.line(messages.scored(step, raw) + ' without averaging')
     self._writer.metrics(step, 'valid', scores)
-    self._writer.line(_valid_line(step, scores))
+    self._writer.line(messages.scored(step, scores))
     return scores
 
   def _save(self, state: TrainState, scores: dict[str, float] | None) -> None:
@@ -292,76 +276,3 @@ def _traced(
     'ui.perfetto.dev'
   )
   yield from batches
-
-
-def _blame(
-  error: health.NotFinite,
-  config: Config,
-  crops: Crops,
-  checkpoints: checkpoint.Checkpoints | None,
-) -> str:
-  """Whose batch it was, and where to go on from."""
-  shown = examples.training(
-    crops,
-    config,
-    first=(error.step - 1) * config.batch_size,
-    count=config.batch_size,
-  )
-  people = crops.people[shown.row]
-  names = ', '.join(
-    f'{image} ({person})'
-    for image, person in zip(people.image, people.person_index, strict=True)
-  )
-  kept = 'the first process says from where to go on'
-  if checkpoints:
-    last = checkpoints.latest()
-    kept = (
-      f'the last good checkpoint is of step {last}'
-      if last
-      else 'there is no checkpoint yet'
-    )
-  return (
-    f'step {error.step}: {error.what}; {kept}. Nothing was saved since. Try '
-    'a lower config.optimizer.learning_rate in another --workdir, with '
-    f'--config.init_from. The batch (image and person): {names}'
-  )
-
-
-def _out_of_memory(config: Config) -> str:
-  """Which lever to pull, and the batch that would fit without."""
-  devices = jax.device_count()
-  text = (
-    f'the devices have too little memory for config.batch_size='
-    f'{config.batch_size} ({config.batch_size // devices} people a device). '
-  )
-  stats = jax.local_devices()[0].memory_stats()
-  if stats:
-    fits = cost.largest_batch(config, stats['bytes_limit'])
-    text += f'About {devices * fits} would fit. '
-  levers = {
-    '--config.model.scan=True --config.model.remat=True': config.model.remat,
-    '--config.model.dtype=bfloat16': config.model.dtype == 'bfloat16',
-    f'--config.accumulate_steps={2 * config.accumulate_steps}': False,
-  }
-  unused = [lever for lever, used in levers.items() if not used]
-  return text + f'To keep the batch: {", or ".join(unused)}.'
-
-
-def _describe(config: Config, train: int, valid: int, start: int) -> str:
-  begin = f'resuming at step {start}' if start else 'starting'
-  if config.init_from and not start:
-    begin += f' from the weights of {config.init_from}'
-  return (
-    f'{begin}: {config.model.stacks} stacks, {train} training and {valid} '
-    f'validation people, batch {config.batch_size} on '
-    f'{jax.device_count()} {jax.devices()[0].platform} devices, '
-    f'{config.steps * config.batch_size / train:.1f} epochs'
-  )
-
-
-def _valid_line(step: int, scores: dict[str, float]) -> str:
-  return (
-    f'step {step}  validation loss {scores["loss"]:.3e}  skill '
-    f'{scores["skill"]:.3f}  PCKh@0.5 {scores["all_joints"]:.2f} (all '
-    f'joints) {scores["standard"]:.2f} (standard)'
-  )

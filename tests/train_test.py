@@ -252,22 +252,3 @@ def test_a_signal_ends_an_evaluation_which_the_next_start_makes(
   checkpoints = checkpoint.Checkpoints(tmp_path)
   assert all(checkpoints.evaluated(step) for step in (4, 6))
   checkpoints.close()
-
-
-@pytest.mark.parametrize(
-  ('image_size', 'advice'),
-  [
-    (256, None),
-    (64, 'without aliasing, from smaller ones; prepare with --size=112'),
-    (384, 'inputs are blurred; prepare with --size=672'),
-  ],
-)
-def test_crops_that_do_not_suit_the_inputs_are_told(
-  prepared, image_size, advice
-):
-  crops = records.read(prepared, 'train')
-  config = tiny_config()
-  config.data.image_size = image_size
-  told = train.about_size(crops, config)
-  assert (told is None) == (advice is None)
-  assert advice is None or advice in told
