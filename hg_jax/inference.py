@@ -15,16 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from hg_jax import affine, checkpoint, heatmaps, hourglass, images
+from hg_jax import affine, boxes, checkpoint, heatmaps, hourglass, images
 from hg_jax.command import UserError
 from hg_jax.config import Config
 from hg_jax.examples import STRIDE
 from hg_jax.hourglass import StackedHourglass
 from hg_jax.mpii import SKELETON
-
-# Of a person's square over the longer side of the box about the person: MPII
-# allows as much about a person's height (SPEC 2.1).
-ROOM = 1.25
 
 
 def infer(
@@ -198,7 +194,7 @@ class Predictor:
         'uint8[height, width, 3], RGB.'
       )
     height, width = image.shape[:2]
-    center, side = square(
+    center, side = boxes.square(
       (0, 0, width, height) if box is None else box, width, height
     )
     seen, image_to_input = images.input_of(
@@ -218,39 +214,3 @@ class Predictor:
     """
     joints, scores, maps = self._predict(self._variables, seen)
     return *jax.device_get((joints, scores)), maps
-
-
-def square(
-  box: Sequence[float],  # x, y, width, height; px of the image
-  width: int,
-  height: int,
-) -> tuple[np.ndarray, float]:  # f64[2], px
-  """Center and side of the square that the network sees of a box.
-
-  Raises:
-    UserError: the box is none, or lies outside an image of this size.
-  """
-  x, y, w, h = box_of(box)
-  if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-    raise UserError(
-      f'box {box} lies outside the image of {width} x {height} px.'
-    )
-  return np.array([x + w / 2, y + h / 2]), ROOM * max(w, h)
-
-
-def box_of(box: Sequence[float]) -> tuple[float, float, float, float]:
-  """The box, which must be one.
-
-  Raises:
-    UserError: it is not four finite numbers, or less than a pixel.
-  """
-  try:
-    x, y, w, h = (float(number) for number in box)
-  except (TypeError, ValueError):
-    x = y = w = h = np.nan
-  if not np.isfinite([x, y, w, h]).all() or min(w, h) < 1:
-    raise UserError(
-      f'box {box} must be x,y,width,height: four numbers in px, '
-      'the last two at least 1.'
-    )
-  return x, y, w, h

@@ -26,16 +26,14 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from hg_jax import affine, images, inference, videos
+from hg_jax import affine, files, images, videos
 from hg_jax.album import Album
+from hg_jax.boxes import Box, Boxes, boxes_of, read_boxes
 from hg_jax.command import UserError, cache_compilations, run
 from hg_jax.inference import Predictor
 from hg_jax.mpii import SKELETON
 
 FLAGS = flags.FLAGS
-
-Box = tuple[float, float, float, float]  # x, y, width, height; px
-Boxes = dict[str, list[Box]]  # by the file's path or name
 
 _IMAGES = '.avif .bmp .gif .jpeg .jpg .jp2 .png .tif .tiff .webp'.split()
 _BATCH = 8  # people at a time
@@ -125,39 +123,6 @@ def _is_picture(path: Path) -> bool:
   return path.suffix.lower() in _IMAGES or videos.is_video(path)
 
 
-def read_boxes(box: list[str] | None, path: str | None) -> Boxes | Box | None:
-  """The boxes of the flags: by file, one for all, or none.
-
-  Raises:
-    UserError: one is no box, or the file is none of boxes.
-  """
-  if box and path:
-    raise UserError('give --box or --boxes, not both.')
-  if box:
-    return inference.box_of(box)
-  if not path:
-    return None
-  try:
-    given = json.loads(Path(path).read_text())
-  except OSError as error:
-    raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-  except ValueError as error:
-    raise UserError(f'{path} is not JSON: {error}.') from error
-  if not isinstance(given, dict) or not all(
-    isinstance(boxes, list) for boxes in given.values()
-  ):
-    raise UserError(
-      f'{path} must be {{"photo.jpg": [[x, y, width, height], ...], ...}}.'
-    )
-  try:
-    return {
-      name: [inference.box_of(box) for box in boxes]
-      for name, boxes in given.items()
-    }
-  except UserError as error:
-    raise UserError(f'{path}: {error}') from error
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Frame:
   """An image, or a frame of a video, and its people."""
@@ -202,21 +167,26 @@ def predict(
   frames = _frames(predictor, paths, boxes, problems)
   records = []
   bar = tqdm(total=_count(paths, boxes), unit=' people', desc='Predicting')
-  with Album(output) as album, bar:
-    for frame, joints, scores, maps in _batched(predictor, frames):
-      album.add(frame.path, frame.number, frame.picture, joints, scores)
-      if sheets and frame.number is None:
-        album.add_sheets(frame.path, frame.seen, maps)
-      records += _records(frame, joints, scores)
-      bar.update(len(joints))
   written = output / 'predictions.json'
   try:
-    written.write_text(json.dumps(records, indent=1) + '\n')
-  except OSError as error:
-    raise UserError(
-      f'{written} cannot be written: {error.strerror}.'
-    ) from error
-  print(f'Wrote {written} of {len(records)} people, and their pictures beside.')
+    with Album(output) as album, bar:
+      for frame, joints, scores, maps in _batched(predictor, frames):
+        album.add(frame.path, frame.number, frame.picture, joints, scores)
+        if sheets and frame.number is None:
+          album.add_sheets(frame.path, frame.seen, maps)
+        records += _records(frame, joints, scores)
+        bar.update(len(joints))
+  finally:
+    # Also of what was found before an interruption.
+    try:
+      files.write(written, json.dumps(records, indent=1) + '\n')
+    except OSError as error:
+      raise UserError(
+        f'{written} cannot be written: {error.strerror}.'
+      ) from error
+    print(
+      f'Wrote {written} of {len(records)} people, and their pictures beside.'
+    )
   return problems
 
 
@@ -231,7 +201,7 @@ def _frames(
     try:
       for number, picture in _pictures_of(path):
         height, width = picture.shape[:2]
-        people = _boxes_of(path, boxes)
+        people = boxes_of(path, boxes)
         if people is None:
           people = [(0.0, 0.0, float(width), float(height))]
         looks = [predictor.look(picture, box) for box in people]
@@ -249,18 +219,11 @@ def _frames(
       problems.append(message if named else f'{path}: {message}')
 
 
-def _boxes_of(path: Path, boxes: Boxes | Box | None) -> list[Box] | None:
-  """A file's people; None: the whole image is one."""
-  if isinstance(boxes, dict):
-    return boxes.get(str(path), boxes.get(path.name))
-  return boxes and [boxes]
-
-
 def _count(paths: list[Path], boxes: Boxes | Box | None) -> int | None:
   """How many people there are to predict; None with videos."""
   if any(map(videos.is_video, paths)):
     return None
-  people = [_boxes_of(path, boxes) for path in paths]
+  people = [boxes_of(path, boxes) for path in paths]
   return sum(1 if boxes is None else len(boxes) for boxes in people)
 
 

@@ -75,38 +75,6 @@ def test_a_photo_of_another_size_does_not_compile_again(
   assert not [r for r in caplog.records if 'Compiling' in r.getMessage()]
 
 
-def test_a_box_is_seen_in_a_square_a_quarter_larger():
-  # SPEC 2.1: the square is 1.25 times a person's height.
-  center, side = inference.square((10, 20, 30, 80), 100, 100)
-  np.testing.assert_array_equal(center, [25, 60])
-  assert side == 100
-
-
-@pytest.mark.parametrize(
-  'box',
-  [
-    (0, 0, 0, 10),
-    (0, 0, 10, -3),
-    (0, 0, float('nan'), 10),
-    (float('inf'), 0, 10, 10),
-    (1, 2, 3),
-    ('a', 0, 1, 1),
-    7,
-  ],
-)
-def test_what_is_no_box_is_refused(box):
-  with pytest.raises(UserError, match='must be x,y,width,height'):
-    inference.square(box, 100, 100)
-
-
-@pytest.mark.parametrize(
-  'box', [(100, 0, 5, 5), (0, 50, 5, 5), (-9, 0, 9, 9), (0, -9, 9, 9)]
-)
-def test_a_box_outside_the_photo_is_refused_with_its_size(box):
-  with pytest.raises(UserError, match='outside the image of 100 x 50 px'):
-    inference.square(box, 100, 50)
-
-
 def test_an_image_that_is_not_of_bytes_in_rgb_is_refused(tiny_predictor, photo):
   for image in (photo[..., 0], photo / 255, np.dstack([photo, photo[..., :1]])):
     with pytest.raises(ValueError, match='must be uint8'):

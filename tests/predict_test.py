@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hg_jax import predict
+from hg_jax import images, predict
 from hg_jax.command import UserError
 from hg_jax.mpii import SKELETON
 
@@ -299,6 +299,27 @@ def test_a_video_cut_short_is_predicted_as_far_as_it_goes(
     tiny_predictor, [tmp_path / 'cut.avi'], tmp_path / 'output'
   )
   assert 5 <= len(people) < 20 and len(problems) == 1
+
+
+def test_an_interruption_leaves_what_was_found_before(
+  tiny_predictor, tmp_path, monkeypatch
+):
+  photos = [save(tmp_path / f'{i:02}.png') for i in range(12)]
+  read = images.read_upright
+
+  def interrupted(path):
+    if path == photos[9]:
+      raise KeyboardInterrupt
+    return read(path)
+
+  monkeypatch.setattr(images, 'read_upright', interrupted)
+  output = tmp_path / 'output'
+  with pytest.raises(KeyboardInterrupt):
+    attempt(tiny_predictor, photos, output)
+  people = json.loads((output / 'predictions.json').read_text())
+  assert [person['image'] for person in people] == [
+    str(photo) for photo in photos[:8]
+  ]
 
 
 def test_files_of_one_name_get_pictures_of_their_own(tiny_predictor, tmp_path):
