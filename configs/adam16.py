@@ -10,7 +10,7 @@ Time: not measured here; the report took 3 days on 4 Tesla K40.
   python -m hg_jax.main --config=configs/adam16.py
 """
 
-from hg_jax.config import Config
+from hg_jax.base.config import Config
 
 
 def get_config() -> Config:

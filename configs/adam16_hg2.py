@@ -7,7 +7,7 @@ Time: not measured here.
   python -m hg_jax.main --config=configs/adam16_hg2.py
 """
 
-from hg_jax.config import Config, Model
+from hg_jax.base.config import Config, Model
 
 
 def get_config() -> Config:

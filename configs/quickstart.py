@@ -8,7 +8,7 @@ Time: 4 minutes of training on 2 cores.
   python -m hg_jax.main --config=configs/quickstart.py
 """
 
-from hg_jax.config import Augment, Config, Data, Evaluate, Model, Optimizer
+from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
 
 
 def get_config() -> Config:

@@ -8,7 +8,7 @@ Time: not measured here; the report took 3 days on 4 Tesla K40.
   python -m hg_jax.main --config=configs/rmsprop8.py
 """
 
-from hg_jax.config import Config, Optimizer
+from hg_jax.base.config import Config, Optimizer
 
 
 def get_config() -> Config:

@@ -13,7 +13,7 @@ Time: not measured here.
   python -m hg_jax.main --config=configs/rmsprop8_res384.py
 """
 
-from hg_jax.config import Config, Data, Optimizer
+from hg_jax.base.config import Config, Data, Optimizer
 
 
 def get_config() -> Config:

@@ -22,13 +22,15 @@ from absl import flags
 from ml_collections import config_flags
 from tqdm import trange
 
-from hg_jax import affine, augmentation, examples, images, records
-from hg_jax import config as config_lib
-from hg_jax.command import UserError, run
-from hg_jax.config import Augment, Config
-from hg_jax.dataset import People
-from hg_jax.mpii import SKELETON
-from hg_jax.records import Crops
+from hg_jax.base import affine
+from hg_jax.base import config as config_lib
+from hg_jax.base.command import run
+from hg_jax.base.config import Augment, Config
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.data import augmentation, examples, images, records
+from hg_jax.data.people import People
+from hg_jax.data.records import Crops
 
 FLAGS = flags.FLAGS
 
@@ -51,7 +53,7 @@ def main(argv: list[str]) -> None:
   if argv:
     raise UserError(f'unexpected argument {argv[0]!r}.')
   if FLAGS.what == 'step':
-    from hg_jax import step_timing  # which starts the devices
+    from hg_jax.training import step_timing  # which starts the devices
 
     if FLAGS.config is None:
       raise UserError('--what=step needs --config=configs/NAME.py.')
@@ -96,7 +98,7 @@ def measure_input(
   )
   use_one_core()
   # Only now: TensorFlow's threads stay on the core they are started on.
-  from hg_jax import input_pipeline
+  from hg_jax.data import input_pipeline
 
   config = Config(batch_size=batch_size, steps=batches + 1)
   whole = input_pipeline.train_batches
@@ -143,7 +145,7 @@ def _stages(
   crops: Crops, config: Config, step: int
 ) -> np.ndarray:  # f64[len(_STAGES)] s
   """What `input_pipeline.train_batch` does, with a clock between its parts."""
-  from hg_jax import input_pipeline
+  from hg_jax.data import input_pipeline
 
   size = config.data.image_size
   seconds = dict.fromkeys(_STAGES, 0.0)

@@ -17,14 +17,18 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from hg_jax import affine, augmentation, examples, figures, plots, records
-from hg_jax import config as config_lib
-from hg_jax.augmentation import Augmentation
-from hg_jax.command import UserError, run
-from hg_jax.config import Config
-from hg_jax.examples import Examples
-from hg_jax.mpii import SKELETON
-from hg_jax.records import Crops
+from hg_jax.base import affine
+from hg_jax.base import config as config_lib
+from hg_jax.base.command import run
+from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.data import augmentation, examples, records
+from hg_jax.data.augmentation import Augmentation
+from hg_jax.data.examples import Examples
+from hg_jax.data.records import Crops
+from hg_jax.model.heatmaps import STRIDE
+from hg_jax.pictures import figures, plots
 
 FLAGS = flags.FLAGS
 
@@ -63,7 +67,7 @@ def browse(
   Raises:
     UserError: nothing is prepared, or `output` cannot be written.
   """
-  from hg_jax import input_pipeline  # TensorFlow
+  from hg_jax.data import input_pipeline  # TensorFlow
 
   crops = records.read(Path(config.data.dir), 'train')
   examples.check_margin(crops, config)
@@ -115,7 +119,7 @@ def _prepared(crops: Crops, row: int) -> np.ndarray:
 def _seen(image: np.ndarray, drawn: Examples, i: int) -> np.ndarray:
   """The network's input and where the heatmaps have its joints."""
   seen = figures.annotated(
-    image, drawn.joints[i] * examples.STRIDE, drawn.labeled[i], SKELETON
+    image, drawn.joints[i] * STRIDE, drawn.labeled[i], SKELETON
   )
   return cv2.resize(seen, (_PANEL, _PANEL), interpolation=cv2.INTER_AREA)
 

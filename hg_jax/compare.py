@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from absl import flags
 from matplotlib.figure import Figure
 
-from hg_jax import command, pckh, plots
-from hg_jax.command import UserError
-from hg_jax.runs import Run, differences, load, load_published
+from hg_jax.base import command
+from hg_jax.base.errors import UserError
+from hg_jax.metrics import pckh
+from hg_jax.pictures import plots
+from hg_jax.pictures.runs import Run, differences, load, load_published
 
 
 def main(paths: list[str]) -> None:

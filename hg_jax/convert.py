@@ -21,9 +21,13 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from hg_jax import checkpoint, config, inference, mpii
-from hg_jax.command import UserError, run
-from hg_jax.hourglass import STRIDE, StackedHourglass
+from hg_jax.base import config
+from hg_jax.base.command import run
+from hg_jax.base.errors import UserError
+from hg_jax.data import mpii
+from hg_jax.evaluation import inference
+from hg_jax.model.hourglass import INPUT_MULTIPLE, StackedHourglass
+from hg_jax.run import checkpoint
 
 FLAGS = flags.FLAGS
 
@@ -112,7 +116,9 @@ def _expected(weights):
     joints=len(weights[_HEAD]),
     features=len(weights[_LAST_OF_STEM]),
   )
-  image = jax.ShapeDtypeStruct((1, STRIDE, STRIDE, 3), np.float32)
+  image = jax.ShapeDtypeStruct(
+    (1, INPUT_MULTIPLE, INPUT_MULTIPLE, 3), np.float32
+  )
   init = partial(model.init, train=False)
   variables = jax.eval_shape(init, jax.random.key(0), image)
   expected = {}

@@ -21,18 +21,14 @@ import jax.export
 import numpy as np
 from absl import flags
 
-from hg_jax import (
-  checkpoint,
-  examples,
-  hourglass,
-  images,
-  inference,
-  mpii,
-  records,
-  synthetic,
-)
-from hg_jax.command import UserError, run
-from hg_jax.config import Config
+from hg_jax.base.command import run
+from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
+from hg_jax.data import examples, images, mpii, records
+from hg_jax.drawn import synthetic
+from hg_jax.evaluation import inference
+from hg_jax.model import hourglass
+from hg_jax.run import checkpoint
 
 FLAGS = flags.FLAGS
 

@@ -14,10 +14,14 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from hg_jax import checkpoint, files, interruption, processes, report, train
-from hg_jax import config as config_lib
-from hg_jax.command import UserError, cache_compilations, run
-from hg_jax.config import Config
+from hg_jax.base import config as config_lib
+from hg_jax.base import files
+from hg_jax.base.command import cache_compilations, run
+from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
+from hg_jax.evaluation import report
+from hg_jax.run import checkpoint, interruption, processes
+from hg_jax.training import train
 
 FLAGS = flags.FLAGS
 

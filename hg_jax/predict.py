@@ -26,12 +26,14 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from hg_jax import affine, files, images, videos
-from hg_jax.album import Album
-from hg_jax.boxes import Box, Boxes, boxes_of, read_boxes
-from hg_jax.command import UserError, cache_compilations, run
-from hg_jax.inference import Predictor
-from hg_jax.mpii import SKELETON
+from hg_jax.base import affine, files
+from hg_jax.base.command import cache_compilations, run
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.data import images, videos
+from hg_jax.data.boxes import Box, Boxes, boxes_of, read_boxes
+from hg_jax.evaluation.inference import Predictor
+from hg_jax.pictures.album import Album
 
 FLAGS = flags.FLAGS
 

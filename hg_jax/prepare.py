@@ -9,19 +9,15 @@ import cv2
 import numpy as np
 from absl import flags
 
-from hg_jax import (
-  affine,
-  augmentation,
-  figures,
-  mpii,
-  person_crops,
-  records,
-  synthetic,
-)
-from hg_jax.command import UserError, run
-from hg_jax.config import Augment
-from hg_jax.dataset import People
-from hg_jax.images import crop_size
+from hg_jax.base import affine
+from hg_jax.base.command import run
+from hg_jax.base.config import Augment
+from hg_jax.base.errors import UserError
+from hg_jax.data import augmentation, mpii, person_crops, records
+from hg_jax.data.images import crop_size
+from hg_jax.data.people import People
+from hg_jax.drawn import synthetic
+from hg_jax.pictures import figures
 
 FLAGS = flags.FLAGS
 

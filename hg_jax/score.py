@@ -22,9 +22,11 @@ import numpy as np
 import scipy.io
 from absl import flags
 
-from hg_jax import mpii, pckh
-from hg_jax.command import UserError, run
-from hg_jax.dataset import People
+from hg_jax.base.command import run
+from hg_jax.base.errors import UserError
+from hg_jax.data import mpii
+from hg_jax.data.people import People
+from hg_jax.metrics import pckh
 
 FLAGS = flags.FLAGS
 

@@ -9,11 +9,12 @@ measures instead.
 from absl import flags
 from ml_collections import config_flags
 
-from hg_jax import config as config_lib
-from hg_jax import cost
-from hg_jax.command import UserError, run
-from hg_jax.config import Config
-from hg_jax.examples import STRIDE
+from hg_jax.base import config as config_lib
+from hg_jax.base.command import run
+from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
+from hg_jax.model.heatmaps import STRIDE
+from hg_jax.training import cost
 
 FLAGS = flags.FLAGS
 

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from hg_jax import benchmark, records
+from hg_jax import benchmark
+from hg_jax.data import records
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:

@@ -2,10 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from hg_jax import browse, figures
-from hg_jax.command import UserError
-from hg_jax.config import Augment, Config, Data
-from hg_jax.mpii import SKELETON
+from hg_jax import browse
+from hg_jax.base.config import Augment, Config, Data
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.pictures import figures
 
 
 def test_pictures_are_written_of_as_many_people_as_asked_for(

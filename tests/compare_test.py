@@ -9,8 +9,11 @@ import xml.etree.ElementTree
 import cv2
 import pytest
 
-from hg_jax import compare, config, pckh, plots, runs
-from hg_jax.command import UserError
+from hg_jax import compare
+from hg_jax.base import config
+from hg_jax.base.errors import UserError
+from hg_jax.metrics import pckh
+from hg_jax.pictures import plots, runs
 
 GROUPS = ('Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle')
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hg_jax import config as config_lib
-from hg_jax.config import Config
+from hg_jax.base import config as config_lib
+from hg_jax.base.config import Config
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -60,7 +60,7 @@ def test_the_experiments_change_what_the_report_changes():
 
 def test_every_setting_is_read_somewhere():
   read = set()
-  for path in (ROOT / 'hg_jax').glob('*.py'):
+  for path in (ROOT / 'hg_jax').rglob('*.py'):
     if path.name != 'config.py':
       tree = ast.parse(path.read_text())
       read |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}

@@ -8,7 +8,11 @@ os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=4'
 import jax
 import pytest
 
-from hg_jax import checkpoint, config, hourglass, inference, prepare
+from hg_jax import prepare
+from hg_jax.base import config
+from hg_jax.evaluation import inference
+from hg_jax.model import hourglass
+from hg_jax.run import checkpoint
 
 
 @pytest.fixture(scope='session')
@@ -22,8 +26,12 @@ def mpii_data() -> Path:
 
 @pytest.fixture(scope='session', autouse=True)
 def compilation_cache(tmp_path_factory):
-  """Compiles the same train step once, however many tests take it."""
-  folder = tmp_path_factory.mktemp('compiled')
+  """Compiles the same train step once, however many tests take it.
+
+  With JAX_COMPILATION_CACHE_DIR set, also for the next run of the tests.
+  """
+  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  folder = folder or tmp_path_factory.mktemp('compiled')
   jax.config.update('jax_compilation_cache_dir', str(folder))
 
 

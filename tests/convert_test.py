@@ -6,8 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from hg_jax import checkpoint, convert, hourglass, images, inference
-from hg_jax.command import UserError
+from hg_jax import convert
+from hg_jax.base.errors import UserError
+from hg_jax.data import images
+from hg_jax.evaluation import inference
+from hg_jax.model import hourglass
+from hg_jax.run import checkpoint
 
 MODEL = hourglass.StackedHourglass(2, joints=16, features=8)
 

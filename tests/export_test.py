@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hg_jax import checkpoint, export, hourglass, inference
-from hg_jax.command import UserError
+from hg_jax import export
+from hg_jax.base.errors import UserError
+from hg_jax.evaluation import inference
+from hg_jax.model import hourglass
+from hg_jax.run import checkpoint
 
 
 @pytest.fixture(scope='module')

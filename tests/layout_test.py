@@ -1,96 +1,133 @@
-"""The README's layout is the layout."""
+"""Rooms import only from the rooms below, and no files in a circle."""
 
 import ast
+import graphlib
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(
-  path.stem for path in (ROOT / 'hg_jax').glob('*.py') if path.stem[0] != '_'
-)
+README = (ROOT / 'README.md').read_text()
 
 
-def layout() -> list[str]:
-  """The modules of the README's layout, top to bottom."""
-  readme = (ROOT / 'README.md').read_text()
-  block = readme.split('\nhg_jax/\n')[1].split('```')[0]
-  return re.findall(r'(\w+)\.py\b', block)
+def rooms() -> list[str]:
+  """The packages of the README's layout, top to bottom; commands first."""
+  return re.findall(
+    r'^\| `hg_jax/(\w*)/?`', README.split('\n## Layout')[1], re.M
+  )
 
 
-def imports(module: str) -> set[str]:
-  """What a module imports when it is imported."""
-  tree = ast.parse((ROOT / 'hg_jax' / f'{module}.py').read_text())
-  names = set()
-  for node in tree.body:
+def modules(root: Path) -> dict[str, Path]:
+  """Every module of the package under `root`, by its dotted name."""
+  paths = {}
+  for path in sorted((root / 'hg_jax').rglob('*.py')):
+    parts = path.relative_to(root).with_suffix('').parts
+    name = '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+    paths[name] = path
+  return paths
+
+
+def imports(name: str, paths: dict[str, Path]) -> set[str]:
+  """Our modules that the whole file imports, also within its functions."""
+  found = set()
+  for node in ast.walk(ast.parse(paths[name].read_text())):
     if isinstance(node, ast.Import):
-      names |= {alias.name for alias in node.names}
+      found |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
-      names |= {f'{node.module}.{alias.name}' for alias in node.names}
-  return names
+      assert not node.level, f'{name}: a relative import'
+      whole = {f'{node.module}.{alias.name}' for alias in node.names}
+      found |= (whole & paths.keys()) or {node.module}
+  return {other for other in found if other.split('.')[0] == 'hg_jax'}
 
 
-def ours(module: str) -> set[str]:
-  """The modules of hg_jax among them."""
-  return {name.split('.')[1] for name in imports(module) if 'hg_jax.' in name}
+def room(name: str) -> str:
+  """The package that a module lives in; '' for the commands."""
+  parts = name.split('.')
+  is_package = (ROOT / Path(*parts)).is_dir()
+  return '.'.join(parts[1:] if is_package else parts[1:-1])
 
 
-def test_the_readme_lists_every_module_once():
-  assert sorted(layout()) == MODULES
+def upward(paths: dict[str, Path]) -> list[str]:
+  """The imports that do not go down the layout."""
+  order = rooms()
+  return [
+    f'{name} -> {other}'
+    for name in paths
+    for other in imports(name, paths)
+    if order.index(room(other)) < order.index(room(name))
+  ]
 
 
-@pytest.mark.parametrize('module', MODULES)
-def test_imports_go_down_the_layout(module):
-  order = layout()
-  above = set(order[: order.index(module) + 1])
-  assert not ours(module) & above
+def circle(paths: dict[str, Path]) -> list[str]:
+  """Modules that import one another in a circle; none if there is none."""
+  graph = {name: imports(name, paths) for name in paths}
+  try:
+    graphlib.TopologicalSorter(graph).prepare()
+  except graphlib.CycleError as error:
+    return error.args[1]
+  return []
 
 
-def test_every_module_has_its_test():
-  tests = {path.stem for path in (ROOT / 'tests').glob('*_test.py')}
-  tested = {f'{module}_test' for module in MODULES}
-  # Data without behavior, and modules proved through their only caller.
-  through_callers = {
-    'album_test': 'predict_test',
-    'command_test': 'main_test',
-    'config_test': 'configs_test',
-    'dataset_test': 'mpii_test',
-    'examples_test': 'input_pipeline_test',
-    'painter_test': 'synthetic_test',
-    'plots_test': 'compare_test',
-    'records_test': 'person_crops_test',
-    'runs_test': 'compare_test',
-    'train_state_test': 'train_test',
-    'videos_test': 'predict_test',
-    'writer_test': 'train_test',
-  }
-  assert set(through_callers.values()) <= tests
-  assert tested - through_callers.keys() <= tests
+def planted(tmp_path: Path, name: str, line: str) -> dict[str, Path]:
+  """The modules, one of them with another line at its end."""
+  paths = modules(ROOT)
+  copy = tmp_path / 'planted.py'
+  copy.write_text(paths[name].read_text() + line)
+  return paths | {name: copy}
 
 
-def test_only_data_needs_tensorflow():
-  needs = {
-    module
-    for module in MODULES
-    if any(name.startswith('tensorflow') for name in imports(module))
-  }
-  assert needs == {'input_pipeline', 'person_crops'}
+def test_readme_layout_lists_every_room():
+  assert sorted(rooms()) == sorted({room(name) for name in modules(ROOT)})
+
+
+def test_imports_go_down_the_layout():
+  assert upward(modules(ROOT)) == []
+
+
+def test_imports_make_no_circle():
+  assert circle(modules(ROOT)) == []
+
+
+def test_an_upward_import_within_a_function_is_found(tmp_path):
+  line = '\n\ndef f():\n  from hg_jax.data import records\n'
+  paths = planted(tmp_path, 'hg_jax.base.affine', line)
+  assert upward(paths) == ['hg_jax.base.affine -> hg_jax.data.records']
+
+
+def test_a_circle_within_a_room_is_found(tmp_path):
+  line = '\n\ndef f():\n  from hg_jax.base.command import run\n'
+  paths = planted(tmp_path, 'hg_jax.base.config', line)
+  assert set(circle(paths)) == {'hg_jax.base.config', 'hg_jax.base.command'}
+
+
+def test_tests_mirror_the_rooms():
+  for path in (ROOT / 'tests').rglob('*_test.py'):
+    inside = path.relative_to(ROOT / 'tests').parent
+    assert (ROOT / 'hg_jax' / inside).is_dir(), path
+
+
+def test_only_records_and_training_input_need_tensorflow():
+  needs = set()
+  for name, path in modules(ROOT).items():
+    for node in ast.parse(path.read_text()).body:
+      if isinstance(node, ast.Import) and any(
+        alias.name.startswith('tensorflow') for alias in node.names
+      ):
+        needs.add(name)
+  assert needs == {'hg_jax.data.input_pipeline', 'hg_jax.data.person_crops'}
 
 
 def test_no_command_defines_flags_when_it_is_imported():
-  for module in MODULES:
-    tree = ast.parse((ROOT / 'hg_jax' / f'{module}.py').read_text())
-    for node in tree.body:
+  for name, path in modules(ROOT).items():
+    for node in ast.parse(path.read_text()).body:
       if isinstance(node, (ast.Assign, ast.Expr)):
-        assert 'DEFINE_' not in ast.unparse(node), module
+        assert 'DEFINE_' not in ast.unparse(node), name
 
 
-def test_functions_are_short_enough_to_be_read():
-  for path in [
-    *(ROOT / 'hg_jax').glob('*.py'),
-    *(ROOT / 'configs').glob('*.py'),
-  ]:
+@pytest.mark.parametrize('folder', ['hg_jax', 'configs'])
+def test_functions_are_short_enough_to_be_read(folder):
+  for path in (ROOT / folder).rglob('*.py'):
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.FunctionDef):
         lines = node.end_lineno - node.lineno + 1

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hg_jax import checkpoint
-from hg_jax.config import Config, Data
+from hg_jax.base.config import Config, Data
+from hg_jax.run import checkpoint
 
 ROOT = Path(__file__).parents[1]
 CONFIG = '--config=configs/adam16_hg2.py'

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hg_jax import images, predict
-from hg_jax.command import UserError
-from hg_jax.mpii import SKELETON
+from hg_jax import predict
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.data import images
 
 
 def smooth_noise(height, width, seed=0):

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hg_jax import affine, images, mpii, prepare, records
-from hg_jax.command import UserError
+from hg_jax import prepare
+from hg_jax.base import affine
+from hg_jax.base.errors import UserError
+from hg_jax.data import images, mpii, records
 
 
 @pytest.fixture

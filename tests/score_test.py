@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from hg_jax import mpii, pckh, score
-from hg_jax.command import UserError
-from hg_jax.dataset import People
+from hg_jax import score
+from hg_jax.base.errors import UserError
+from hg_jax.data import mpii
+from hg_jax.data.people import People
+from hg_jax.metrics import pckh
 
 S1, S2, TOMPSON = 'bearpaw-hg_s1_b1.mat', 'bearpaw-hg_s2_b1.mat', 'tompson.h5'
 COLUMNS = (

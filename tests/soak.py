@@ -21,13 +21,18 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hg_jax import checkpoint, hourglass, optimizer, prepare, train_step
-from hg_jax.config import Config, Data, Evaluate, Model, Optimizer
+from hg_jax import prepare
+from hg_jax.base.config import Config, Data, Evaluate, Model, Optimizer
+from hg_jax.model import hourglass
+from hg_jax.run import checkpoint
+from hg_jax.training import optimizer, train_step
 
 # Hourglasses that halve once compile faster; `resident` spares TensorFlow.
 PROGRAM = """
 import pathlib, sys
-from hg_jax import config, hourglass, main
+from hg_jax import main
+from hg_jax.base import config
+from hg_jax.model import hourglass
 hourglass.DEPTH = 1
 workdir = pathlib.Path(sys.argv[1])
 settings = config.from_json((workdir / 'settings.json').read_text())
@@ -36,7 +41,7 @@ main.train_run(settings, workdir)
 
 
 def start(config: Config, workdir: Path, cache: Path) -> subprocess.Popen:
-  from hg_jax import config as config_lib
+  from hg_jax.base import config as config_lib
 
   workdir.mkdir(exist_ok=True)
   (workdir / 'settings.json').write_text(config_lib.to_json(config))

@@ -1,5 +1,5 @@
 from hg_jax import summary
-from hg_jax.config import Config, Model
+from hg_jax.base.config import Config, Model
 
 
 def test_the_summary_adds_up_and_needs_no_data():

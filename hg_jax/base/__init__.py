@@ -1,0 +1,1 @@
+"""Settings, errors, coordinates and what every command shares."""

@@ -1,0 +1,1 @@
+"""Annotations, photos, prepared crops and the inputs made of them."""

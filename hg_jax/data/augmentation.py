@@ -1,0 +1,96 @@
+"""Which person example k shows, and how it is changed: functions of (seed, k).
+
+Nothing here holds state, so a run that resumes at any step, on any number of
+machines, sees what an uninterrupted one would have seen. B examples.
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from hg_jax.base.config import Augment
+
+# Random numbers per example; Philox makes four per count of its counter.
+_NUMBERS = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+  """Changes to B examples.
+
+  Attributes:
+    rotation: f64[B], degrees, counter-clockwise.
+    scale: f64[B], factor on the person's square.
+    flip: bool[B], mirror left and right.
+    saturation: f64[B], factor on a pixel's distance from its own gray.
+    brightness: f64[B], added to it, fraction of white.
+    contrast: f64[B], factor on its distance from mid-gray.
+  """
+
+  rotation: np.ndarray
+  scale: np.ndarray
+  flip: np.ndarray
+  saturation: np.ndarray
+  brightness: np.ndarray
+  contrast: np.ndarray
+
+  def color_matrix(self) -> np.ndarray:  # f32[B, 3, 4]
+    """Saturation, then brightness, then contrast: [r, g, b, 1] -> [r, g, b].
+
+    For grey levels 0..255; the order is pytorch_stacked_hourglass's.
+    """
+    saturation = self.saturation[:, None, None]
+    contrast = self.contrast[:, None, None]
+    gray = np.full((3, 3), 1 / 3)
+    mix = contrast * (saturation * np.eye(3) + (1 - saturation) * gray)
+    shift = contrast * 255 * self.brightness[:, None, None]
+    shift = shift + 127.5 * (1 - contrast)
+    shift = np.broadcast_to(shift, (len(mix), 3, 1))
+    return np.concatenate([mix, shift], -1).astype(np.float32)
+
+
+def sample(
+  augment: Augment, *, seed: int, first: int, count: int
+) -> Augmentation:
+  """Draws the changes of examples first .. first + count - 1."""
+  # The counter is the example's number: whoever draws example k, in whatever
+  # batch, gets the same numbers.
+  counter = first * _NUMBERS // 4
+  stream = np.random.Generator(np.random.Philox(key=seed, counter=counter))
+  uniform = stream.random((count, _NUMBERS))
+  signed = 2 * uniform - 1
+  return Augmentation(
+    rotation=augment.rotation * signed[:, 0],
+    scale=1 + augment.scale * signed[:, 1],
+    flip=uniform[:, 2] < augment.flip,
+    saturation=1 + augment.saturation * signed[:, 3],
+    brightness=augment.brightness * signed[:, 4],
+    contrast=1 + augment.contrast * signed[:, 5],
+  )
+
+
+def rows(
+  people: int, *, seed: int, first: int, count: int
+) -> np.ndarray:  # i64[B]
+  """The people shown by examples first .. first + count - 1.
+
+  Example k is number k % people of epoch k // people; every epoch shows every
+  person once, in an order of its own.
+  """
+  epoch, number = np.divmod(np.arange(first, first + count), people)
+  return np.array(
+    [_order(people, seed, e)[n] for e, n in zip(epoch, number, strict=True)]
+  )
+
+
+@functools.lru_cache(maxsize=4)
+def _order(people: int, seed: int, epoch: int) -> np.ndarray:
+  return np.random.default_rng([seed, int(epoch)]).permutation(people)
+
+
+def margin(augment: Augment) -> float:
+  """How many times the person's square a changed crop reaches into."""
+  angle = math.radians(min(augment.rotation, 45.0))
+  return (1 + augment.scale) * (math.cos(angle) + math.sin(angle))

@@ -1,0 +1,56 @@
+"""The table of people that every annotation form becomes.
+
+Axes: P people, K joints.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class People:
+  """Annotated people, a row each. Coordinates as `affine` defines them.
+
+  Attributes:
+    image: str[P], the image's file name, relative to the images' folder.
+    center: f32[P, 2], center of the person's square, px of the image.
+    side: f32[P], its side, px; the network sees this square. MPII: 200 x
+      scale x 1.25 = 10 head sizes (SPEC 0.4).
+    joints: f32[P, K, 2], px of the image; zero where not labeled.
+    labeled: bool[P, K], the joint has a position.
+    visible: bool[P, K], it has one and is not occluded.
+    head_size: f32[P], px; 0.6 x the diagonal of MPII's head box.
+    image_index: i32[P], the image's row in MPII's `annolist`, from 0.
+    person_index: i32[P], the person's row in its `annorect`, from 0.
+  """
+
+  image: np.ndarray
+  center: np.ndarray
+  side: np.ndarray
+  joints: np.ndarray
+  labeled: np.ndarray
+  visible: np.ndarray
+  head_size: np.ndarray
+  image_index: np.ndarray
+  person_index: np.ndarray
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      rows = len(getattr(self, field.name))
+      if rows != len(self.image):
+        raise ValueError(
+          f'{field.name} has {rows} rows, image has {len(self.image)}.'
+        )
+
+  def __len__(self) -> int:
+    return len(self.image)
+
+  def __getitem__(self, rows) -> 'People':
+    """The people of a slice, a boolean mask or an array of indices."""
+    return People(
+      **{
+        field.name: getattr(self, field.name)[rows]
+        for field in dataclasses.fields(self)
+      }
+    )

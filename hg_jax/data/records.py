@@ -1,0 +1,173 @@
+"""Prepared people, read into memory: their crops and their annotations.
+
+`person_crops.write` leaves TFRecords, with the crops as JPEGs, and an index of
+them: every column, and where in which file each JPEG lies. So a split is
+read with NumPy alone, at the speed of the disk, and never read again: the
+JPEGs of all of MPII are about 1.2 GB.
+
+Axes: P people.
+"""
+
+import dataclasses
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hg_jax.base.errors import UserError
+from hg_jax.data.people import People
+
+# What tensorflow-datasets calls version 1.0.0 of `person_crops.PersonCrops`.
+FOLDER = Path('person_crops', '1.0.0')
+INDEX = 'index.npz'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Crops:
+  """The prepared people of a split.
+
+  Attributes:
+    people: the P rows.
+    encoded: a JPEG per person, u8[its length].
+    image_to_crop: f64[P, 3, 3], px of the image to px of the decoded JPEG.
+    margin: the crop's side over the person's.
+    size: side of the largest crop, px.
+    skipped: a line on each person left out for a corrupt crop.
+  """
+
+  people: People
+  encoded: list[np.ndarray]
+  image_to_crop: np.ndarray
+  margin: float
+  size: int
+  skipped: tuple[str, ...] = ()
+
+  def __len__(self) -> int:
+    return len(self.people)
+
+  def decode(self, row: int) -> np.ndarray:  # u8[S, S, 3], blue, green, red
+    """The crop of a person.
+
+    Raises:
+      UserError: it cannot be decoded.
+    """
+    try:
+      crop = cv2.imdecode(self.encoded[row], cv2.IMREAD_COLOR)
+    except cv2.error:
+      crop = None  # OpenCV raises on no bytes and returns None otherwise.
+    if crop is None:
+      raise UserError(_corrupt(self.people, row))
+    return crop
+
+
+def prepared(data_dir: Path) -> bool:
+  """Whether `data_dir` holds a complete set of records."""
+  return (data_dir / FOLDER / INDEX).exists()
+
+
+def source(data_dir: Path) -> dict[str, str | int | float]:
+  """What the records there were made from, as `person_crops.write` was told.
+
+  Raises:
+    UserError: that cannot be read.
+  """
+  path = data_dir / FOLDER / 'metadata.json'
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise _damaged(path, data_dir) from error
+
+
+def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
+  """Reads a split, in the order of the annotations, into memory.
+
+  Args:
+    data_dir: where `person_crops.write` wrote.
+    split: 'train', 'valid' or 'test'.
+    skip_corrupt: leave out the people whose crop is not what was written,
+      and list them in `Crops.skipped`, rather than stop.
+
+  Raises:
+    UserError: nothing was prepared there, or not this split, or a crop is
+      corrupt.
+  """
+  if not prepared(data_dir):
+    raise UserError(
+      f'{data_dir} holds no prepared people; run `python -m hg_jax.prepare '
+      f'--images=DIR --annotations=FILE --data_dir={data_dir}`.'
+    )
+  folder = data_dir / FOLDER
+  try:
+    with np.load(folder / INDEX) as index:
+      columns = dict(index)
+  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    raise _damaged(folder / INDEX, data_dir) from error
+  rows = np.flatnonzero(columns['split'] == split)
+  if not len(rows):
+    raise UserError(
+      f'{data_dir} has no split {split!r}; it has '
+      f'{", ".join(np.unique(columns["split"]))}.'
+    )
+  rows = rows[np.argsort(columns['row'][rows], kind='stable')]
+  columns = {name: column[rows] for name, column in columns.items()}
+  encoded = _encoded(folder, columns)
+  people = People(
+    **{field.name: columns[field.name] for field in dataclasses.fields(People)}
+  )
+  good = np.array(
+    [zlib.crc32(e) == c for e, c in zip(encoded, columns['crc32'], strict=True)]
+  )
+  corrupt = [_corrupt(people, row) for row in np.flatnonzero(~good)]
+  if corrupt and not skip_corrupt:
+    raise UserError(
+      f'{corrupt[0]} {len(corrupt)} of {len(rows)} are; delete {data_dir} and '
+      'prepare it again, or set --config.data.skip_corrupt.'
+    )
+  made_of = source(data_dir)
+  return Crops(
+    people=people[good],
+    encoded=[encoded[row] for row in np.flatnonzero(good)],
+    image_to_crop=columns['image_to_crop'][good],
+    margin=made_of['margin'],
+    size=made_of['size'],
+    skipped=tuple(corrupt),
+  )
+
+
+def _damaged(path: Path, data_dir: Path) -> UserError:
+  return UserError(
+    f'{path} cannot be read; delete {data_dir} and prepare it again.'
+  )
+
+
+def _encoded(
+  folder: Path, columns: dict[str, np.ndarray]
+) -> list[np.ndarray]:  # P of u8[...]
+  """The JPEGs, as views of the files that hold them."""
+  try:
+    shards = {
+      name: np.fromfile(folder / name, np.uint8)
+      for name in np.unique(columns['shard'])
+    }
+  except OSError as error:
+    name = Path(error.filename).name
+    raise UserError(
+      f'{folder} is incomplete: {name}: {error.strerror}; delete it and '
+      'prepare it again.'
+    ) from error
+  return [
+    shards[name][start:stop]
+    for name, (start, stop) in zip(
+      columns['shard'], columns['span'], strict=True
+    )
+  ]
+
+
+def _corrupt(people: People, row: int) -> str:
+  return (
+    f'the prepared crop of person {people.person_index[row]} of '
+    f'{people.image[row]} is corrupt.'
+  )

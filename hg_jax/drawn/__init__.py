@@ -1,0 +1,1 @@
+"""Drawn people, to try everything without data."""

@@ -1,0 +1,1 @@
+"""From weights to joints, scores and files of them."""

@@ -1,0 +1,202 @@
+"""The evaluator: jitted, apart from training, over a whole split.
+
+Every person is counted once, unchanged by augmentation, with the running
+batch statistics, whatever the batch size and the number of devices. Many
+processes take the batches in turn, and all have the results.
+Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from hg_jax.base import affine
+from hg_jax.base.config import Config
+from hg_jax.data import resident
+from hg_jax.data.records import Crops
+from hg_jax.evaluation import inference
+from hg_jax.metrics import pckh
+from hg_jax.model import heatmaps
+from hg_jax.model.hourglass import StackedHourglass
+from hg_jax.run import processes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Results:
+  """What a network scores on a split.
+
+  Attributes:
+    counts: those of each stack, N of them.
+    loss: f64[N], each stack's mean squared error, without the flip test.
+    zero_loss: that of the all-zero prediction.
+    joints: f32[P, K, 2], the last stack's predictions, px of the image.
+    score: f32[P, K], the heatmaps' values there.
+  """
+
+  counts: list[pckh.Counts]
+  loss: np.ndarray
+  zero_loss: float
+  joints: np.ndarray
+  score: np.ndarray
+
+  def summary(self) -> dict[str, float]:
+    """The numbers to watch while training; totals in percent at 0.5."""
+    totals = pckh.at(pckh.TOTALS, self.counts[-1])
+    loss = float(self.loss.mean())
+    return {'loss': loss, 'skill': 1 - loss / self.zero_loss, **totals}
+
+
+class Interrupted(Exception):
+  """A process was asked to stop before the end of an evaluation."""
+
+
+class Evaluator:
+  """Evaluates networks of one kind on one split."""
+
+  def __init__(self, model: StackedHourglass, config: Config, crops: Crops):
+    self._config = config
+    self._crops = crops
+    mesh = Mesh(np.array(jax.local_devices()), ('batch',))
+    self._whole = NamedSharding(mesh, PartitionSpec())
+    self._split = NamedSharding(mesh, PartitionSpec('batch'))
+    # Devices share a batch equally; the last one is padded anyhow.
+    devices = jax.local_device_count()
+    self._batch_size = -(-config.evaluate.batch_size // devices) * devices
+    self._stored = (
+      resident.store(crops, jax.local_devices())
+      if config.data.resident
+      else None
+    )
+    self._step = jax.jit(
+      partial(evaluate_batch, model, flip_test=config.evaluate.flip_test)
+    )
+
+  def run(
+    self,
+    variables: dict[str, Any],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+  ) -> Results:
+    """Evaluates the network with these weights.
+
+    Args:
+      variables: NumPy arrays, or jax's of this process.
+      stopped: asked after each batch whether to give up.
+
+    Raises:
+      Interrupted: in all processes, if one was to give up.
+    """
+    # Out of their mesh, which with many processes is not ours.
+    variables = jax.device_put(jax.device_get(variables), self._whole)
+    outputs = self._turns(variables, stopped)
+    if processes.together(np.int32(stopped())).any():
+      raise Interrupted
+    counts, errors, joints, score = zip(*_in_turn(outputs), strict=True)
+    loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
+    people = len(self._crops)
+    return Results(
+      counts=[sum(parts[1:], parts[0]) for parts in zip(*counts, strict=True)],
+      loss=loss / people,
+      zero_loss=float(zero_loss[0]) / people,
+      joints=np.concatenate(joints)[:people],
+      score=np.concatenate(score)[:people],
+    )
+
+  def _turns(
+    self, variables: dict[str, Any], stopped: Callable[[], bool]
+  ) -> list[Any]:
+    """The outputs of this process's batches, as NumPy arrays."""
+    outputs = []
+    people = jax.process_count() * self._batch_size
+    bar = tqdm(
+      total=len(self._crops),
+      desc='Evaluating',
+      unit=' people',
+      leave=False,
+      delay=5,  # s; what is over sooner needs no bar
+      mininterval=1,
+      disable=not processes.first(),
+    )
+    with bar:
+      for batch in self._batches():
+        batch = jax.device_put(batch, self._split)
+        outputs.append(self._step(variables, batch))
+        # One behind, so that the devices always have something to do.
+        if len(outputs) > 1:
+          outputs[-2] = jax.device_get(outputs[-2])
+          bar.update(people)
+        if stopped():
+          break
+    return jax.device_get(outputs)
+
+  def _batches(self) -> Iterator[dict[str, Any]]:
+    """This process's turns; as many as the others', with padding alone."""
+    count = jax.process_count()
+    turns = -(-len(self._crops) // (count * self._batch_size))
+    numbers = range(jax.process_index(), turns * count, count)
+    arguments = self._crops, self._config, self._batch_size, numbers
+    if self._config.data.resident:
+      return resident.evaluation_batches(self._stored, *arguments)
+    from hg_jax.data import input_pipeline  # TensorFlow
+
+    return input_pipeline.evaluation_batches(*arguments)
+
+
+def _in_turn(outputs: list[Any]) -> list[Any]:
+  """The outputs of all processes' batches, in the order of the batches."""
+  turns = jax.tree.map(lambda *batches: np.stack(batches), *outputs)
+  everyone = processes.together(turns)  # [process, turn, ...]
+  return [
+    jax.tree.map(lambda x: x[process, turn], everyone)  # noqa: B023
+    for turn in range(len(outputs))
+    for process in range(jax.process_count())
+  ]
+
+
+def evaluate_batch(
+  model: StackedHourglass,
+  variables: dict[str, Any],
+  batch: dict[str, jax.Array],  # as `evaluation_batches` yields it
+  *,
+  flip_test: bool,
+) -> tuple[list[pckh.Counts], jax.Array, jax.Array, jax.Array]:
+  """Counts and sums over the people of a batch that are no padding.
+
+  Returns:
+    The counts of each stack; f32[N, 2], each stack's squared errors, summed
+    over people, and those of the all-zero prediction; and the last stack's
+    joints, f32[B, K, 2] px of the image, with their scores, f32[B, K].
+  """
+  plain, averaged = inference.infer(
+    model, variables, batch['image'], flip_test=flip_test
+  )
+  joints, score = heatmaps.decode(averaged)  # [B, N, K, 2], [B, N, K]
+  joints = affine.apply(joints, batch['heatmap_to_image'][:, None])
+  counts = [
+    pckh.count(
+      joints[:, stack],
+      batch['joints'],
+      batch['labeled'],
+      batch['visible'],
+      batch['head_size'],
+      mask=batch['mask'],
+    )
+    for stack in range(joints.shape[1])
+  ]
+  targets = batch['heatmaps'][:, None]
+  errors = jnp.stack(
+    [
+      jnp.square(prediction - targets).mean(axis=(2, 3, 4))
+      for prediction in (plain, jnp.zeros_like(plain))
+    ],
+    axis=-1,
+  )  # [B, N, 2]
+  errors = jnp.where(batch['mask'][:, None, None], errors, 0).sum(axis=0)
+  return counts, errors, joints[:, -1], score[:, -1]

@@ -1,0 +1,232 @@
+"""What a run scores, for people and for machines: table, JSON, predictions.
+
+results.json    every number of `pckh.summarize`, each stack's too
+predictions.h5  joints in px of the images, which `hg_jax.score` reads
+overlay_*.png   the worst and random people, predictions beside the truth
+heatmaps_*.png  what the network answers for the worst person
+
+The test people have no published joints; instead of the numbers they get
+pred_keypoints_mpii.mat, which MPII scores.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import jax
+import numpy as np
+
+from hg_jax.base import affine, files
+from hg_jax.base.config import Config
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.data import records
+from hg_jax.data.records import Crops
+from hg_jax.evaluation import inference, submission
+from hg_jax.evaluation.evaluate import Evaluator, Results
+from hg_jax.metrics import pckh
+from hg_jax.model import hourglass
+from hg_jax.pictures import figures
+from hg_jax.run import processes
+
+_OVERLAY_SIZE = 256  # px
+
+
+def evaluate_run(
+  workdir: Path, config: Config, *, which: str, split: str
+) -> None:
+  """Evaluates a checkpoint of a run; prints a table and writes files.
+
+  Args:
+    workdir: the run's folder; the files go there.
+    config: the run's config; its `evaluate` and `data.dir` may be others.
+    which: 'best', 'latest' or a step.
+    split: of the prepared people.
+
+  Raises:
+    UserError: there is no such checkpoint or split, or it does not fit.
+  """
+  crops = records.read(
+    Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
+  )
+  evaluator = Evaluator(hourglass.create_model(config), config, crops)
+  step, variables, results = _evaluated(evaluator, workdir, config, which)
+  raw = None
+  if config.ema_decay:
+    *_, raw = _evaluated(evaluator, workdir, config, str(step), ema=False)
+  if not processes.first():
+    return
+  print(f'\n{workdir}, step {step}')
+  written = [workdir / 'predictions.h5']
+  write_predictions(written[0], results, crops)
+  if crops.people.labeled.any():
+    summary = {
+      'step': step,
+      'split': split,
+      'flip_test': config.evaluate.flip_test,
+      **summarize(results, crops),
+    }
+    if raw:
+      summary['without_averaging'] = summarize(raw, crops)
+      print(f'\nWithout averaging:\n{pckh.table(summary["without_averaging"])}')
+      print('\nThe moving average of the weights:')
+    print(f'{pckh.table(summary)}\n')
+    written.append(workdir / 'results.json')
+    files.write(written[-1], json.dumps(summary, indent=2) + '\n')
+    written += write_overlays(workdir, results, crops, config.evaluate.figures)
+    if config.evaluate.figures:
+      written += write_heatmaps(workdir, config, variables, results, crops)
+  else:
+    written.append(_write_submission(workdir, config, results, crops))
+  print('Wrote ' + ', '.join(str(path) for path in written))
+
+
+def _evaluated(
+  evaluator: Evaluator,
+  workdir: Path,
+  config: Config,
+  which: str,
+  *,
+  ema: bool | None = None,
+) -> tuple[int, dict[str, Any], Results]:
+  """The step, the weights and the results of a checkpoint."""
+
+  def load() -> tuple[np.ndarray, dict[str, Any]]:
+    step, variables = inference.load_variables(workdir, config, which, ema=ema)
+    return np.int32(step), variables
+
+  like = np.int32(0), hourglass.variables_like(config)
+  step, variables = processes.by_first(load, like=like)
+  return int(step), variables, evaluator.run(variables)
+
+
+def _write_submission(
+  workdir: Path, config: Config, results: Results, crops: Crops
+) -> Path:
+  path = workdir / 'pred_keypoints_mpii.mat'
+  annotations = records.source(Path(config.data.dir))['annotations']
+  counts = submission.write(
+    path, Path(annotations), crops.people, results.joints
+  )
+  print(
+    'The joints of these people are not published: {annotated} annotated, '
+    '{single} of them single, {scored} of these predicted here, whom MPII '
+    'scores.'.format(**counts)
+  )
+  return path
+
+
+def summarize(results: Results, crops: Crops) -> dict:
+  """All numbers of an evaluation, ready for JSON."""
+  people = crops.people
+  resamples = pckh.resample(
+    results.joints, people.joints, people.labeled, people.head_size
+  )
+  return {
+    'people': len(people),
+    'loss': float(results.loss.mean()),
+    'skill': 1 - float(results.loss.mean()) / results.zero_loss,
+    **pckh.summarize(results.counts[-1]),
+    'standard_error': pckh.standard_error(resamples),
+    'stacks': [
+      {
+        'loss': float(loss),
+        'totals': pckh.at(pckh.TOTALS, counts),
+        'totals_at_0.1': pckh.at(pckh.TOTALS, counts, 0.1),
+      }
+      for counts, loss in zip(results.counts, results.loss, strict=True)
+    ],
+  }
+
+
+def write_predictions(path: Path, results: Results, crops: Crops) -> None:
+  """Writes the joints in px of the images, a row per person of the split."""
+  people = crops.people
+  with h5py.File(path, 'w') as file:
+    file['joints'] = results.joints
+    file['score'] = results.score
+    file['image_index'] = people.image_index
+    file['person_index'] = people.person_index
+    file['image'] = [name.encode() for name in people.image]
+
+
+def head_sizes_off(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
+  """How far each joint is from where it belongs, in head sizes."""
+  people = crops.people
+  distance = np.linalg.norm(results.joints - people.joints, axis=-1)
+  return distance / people.head_size[:, None]
+
+
+def write_overlays(
+  workdir: Path, results: Results, crops: Crops, count: int
+) -> list[Path]:
+  """Draws the `count` worst and `count` random people; the paths."""
+  people = crops.people
+  correct = people.labeled & (head_sizes_off(results, crops) < 0.5)
+  chosen = figures.worst_and_random(correct, people.labeled, count=count)
+  image_to_input = affine.image_to_crop(
+    people.center, people.side, _OVERLAY_SIZE
+  )
+  return figures.save_overlays(
+    workdir,
+    chosen,
+    crops={
+      row: _picture(crops, row, _OVERLAY_SIZE)
+      for rows in chosen.values()
+      for row in rows
+    },
+    joints=affine.apply(people.joints, image_to_input),
+    labeled=people.labeled,
+    predictions=affine.apply(results.joints, image_to_input),
+    correct=correct,
+    names=[Path(name).stem for name in people.image],
+    skeleton=SKELETON,
+  )
+
+
+def write_heatmaps(
+  workdir: Path,
+  config: Config,
+  variables: dict[str, Any],
+  results: Results,
+  crops: Crops,
+) -> list[Path]:
+  """Draws what the network answers for the worst person; the paths.
+
+  A panel per joint, and a panel per stack for the joint that is farthest off.
+  """
+  people = crops.people
+  error = np.where(people.labeled, head_sizes_off(results, crops), 0)
+  row = int(error.sum(axis=1).argmax())
+  image = _picture(crops, row, config.data.image_size)
+  infer = partial(
+    inference.infer,
+    hourglass.create_model(config),
+    flip_test=config.evaluate.flip_test,
+  )
+  _, heatmaps = jax.device_get(jax.jit(infer)(variables, image[None]))
+  joint = int(error[row].argmax())
+  sheets = {
+    'heatmaps_joints.png': figures.heatmap_sheet(image, heatmaps[0], SKELETON),
+    'heatmaps_stacks.png': figures.stack_sheet(
+      image, heatmaps[0], joint, SKELETON
+    ),
+  }
+  for name, sheet in sheets.items():
+    figures.write(workdir / name, sheet)
+  return [workdir / name for name in sheets]
+
+
+def _picture(crops: Crops, row: int, size: int) -> np.ndarray:
+  """The person's square, u8[size, size, 3] RGB."""
+  people = crops.people
+  image_to_picture = affine.image_to_crop(
+    people.center[row], people.side[row], size
+  )
+  crop_to_picture = np.linalg.inv(crops.image_to_crop[row]) @ image_to_picture
+  picture = cv2.warpAffine(
+    crops.decode(row), affine.to_opencv(crop_to_picture), (size, size)
+  )
+  return np.ascontiguousarray(picture[..., ::-1])

@@ -1,0 +1,98 @@
+"""Predictions on MPII's test people, as its evaluation server wants them.
+
+`pred_keypoints_mpii.mat` holds `pred`, the test images of `RELEASE.annolist`
+in their order, where pred(i).annorect(p).annopoints.point(k).x, .y, .id are
+the predicted joints of person p. Only people who stand well apart from
+others, `RELEASE.single_person`, are scored.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from hg_jax.base.errors import UserError
+from hg_jax.data import mpii_mat
+from hg_jax.data.people import People
+
+
+def write(
+  path: Path,
+  annotations: Path,
+  people: People,
+  joints: np.ndarray,  # f32[P, K, 2] px of the image
+) -> dict[str, int]:
+  """Writes the predicted joints of test people.
+
+  Args:
+    path: the file to write.
+    annotations: mpii_human_pose_v1_u12_1.mat.
+    people: the P predicted people.
+    joints: theirs.
+
+  Returns:
+    How many people are 'annotated' in the test images, how many of them are
+    'single', and how many of those are 'scored': have a prediction here.
+
+  Raises:
+    UserError: the annotations are not the official ones, or `path` cannot be
+      written.
+  """
+  if annotations.suffix != '.mat':
+    raise UserError(
+      f'{annotations} does not say who is scored; prepare the test people '
+      'from mpii_human_pose_v1_u12_1.mat.'
+    )
+  images, single = mpii_mat.read_test(annotations)
+  predicted = {
+    (int(image), int(person)): points
+    for image, person, points in zip(
+      people.image_index, people.person_index, joints, strict=True
+    )
+  }
+  pred = _structs(
+    [
+      {
+        'image': _structs([{'name': image['name']}]),
+        'annorect': _structs(
+          [
+            _person(predicted.get((index, person)))
+            for person in range(image['people'])
+          ]
+        ),
+      }
+      for index, image in images.items()
+    ]
+  )
+  try:
+    scipy.io.savemat(path, {'pred': pred}, do_compression=True)
+  except OSError as error:
+    raise UserError(f'{path} cannot be written: {error.strerror}.') from error
+  return {
+    'annotated': sum(image['people'] for image in images.values()),
+    'single': len(single),
+    'scored': len(single & predicted.keys()),
+  }
+
+
+def _person(joints: np.ndarray | None) -> dict:
+  """The struct of a person; without points where there is no prediction."""
+  if joints is None:
+    return {'annopoints': _structs([])}
+  points = [
+    {'x': float(x), 'y': float(y), 'id': float(joint)}
+    for joint, (x, y) in enumerate(joints)
+  ]
+  return {'annopoints': _structs([{'point': _structs(points)}])}
+
+
+def _structs(values: Sequence[dict]) -> np.ndarray:
+  """A MATLAB struct array, 1 x N, of dicts with the same keys; [] of none."""
+  if not values:
+    return np.zeros((0, 0))
+  array = np.zeros((1, len(values)), [(name, object) for name in values[0]])
+  for column, value in enumerate(values):
+    for name, item in value.items():
+      array[0, column][name] = item
+  return array

@@ -1,0 +1,1 @@
+"""Scores as counts that add."""

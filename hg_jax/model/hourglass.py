@@ -1,0 +1,342 @@
+"""The stacked hourglass network, in Flax linen, NHWC.
+
+The graph is that of pose-hg-train's `src/models/hg.lua` and of
+pytorch_stacked_hourglass's `models/posenet.py` (PORT), which agree exactly
+(SPEC 1.1). `convert` exchanges weights with the latter.
+
+Axes: B batch, S input side px, H = S // 4 heatmap side, N stacks, K joints,
+C channels.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hg_jax.base.config import Config
+from hg_jax.base.skeleton import SKELETON
+
+AXIS = 'batch'  # of the `pmap` that trains, over devices
+DEPTH = 4  # halvings within an hourglass
+# The side of the input is a multiple of this: 4 to the heatmap, 16 below it.
+INPUT_MULTIPLE = 4 * 2**DEPTH
+
+
+class Conv(nn.Module):
+  """A convolution with PyTorch's padding and initial values.
+
+  Kernel and bias are drawn from U(-b, b), b = 1 / sqrt(inputs per output),
+  as by Torch7 and by PyTorch (SPEC 1.3).
+  """
+
+  features: int
+  size: int  # px, odd
+  stride: int = 1
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, C], likewise
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    initializer = partial(
+      jax.random.uniform, minval=-_bound(shape), maxval=_bound(shape)
+    )
+    kernel = self.param('kernel', initializer, shape)
+    bias = self.param('bias', initializer, shape[-1:])
+    x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
+    bias = bias.reshape(1, 1, 1, -1)
+    if self.size == 1:
+      # XLA's CPU convolution takes 2 to 5 times longer (PERFORMANCE A3).
+      return x @ kernel[0, 0] + bias
+    # Explicit, since 'SAME' pads by (2, 3) where PyTorch pads by (3, 3).
+    padding = [(self.size // 2, self.size // 2)] * 2
+    strides = (self.stride, self.stride)
+    return bias + jax.lax.conv_general_dilated(
+      x, kernel, strides, padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+
+def _bound(kernel_shape: tuple[int, ...]) -> float:
+  return math.prod(kernel_shape[:-1]) ** -0.5
+
+
+class Residual(nn.Module):
+  """The pre-activation bottleneck: x + convolutions 1x1, 3x3, 1x1 of x."""
+
+  features: int
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array
+  ) -> jax.Array:  # [B,H,W,C] -> [B,H,W,features]
+    half = self.features // 2
+    y = x
+    for i, (features, size) in enumerate(
+      ((half, 1), (half, 3), (self.features, 1)), start=1
+    ):
+      y = nn.relu(self.norm(name=f'norm{i}')(y))
+      y = self.conv(features, size, name=f'conv{i}')(y)
+    if x.shape[-1] != self.features:
+      x = self.conv(self.features, 1, name='skip')(x)
+    return x + y
+
+
+class Hourglass(nn.Module):
+  """Adds to a residual at full size one that went through half the size."""
+
+  depth: int  # how many times the size is halved
+  features: int
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array
+  ) -> jax.Array:  # [B, H, W, features], likewise
+    block = {'features': self.features, 'conv': self.conv, 'norm': self.norm}
+    up = Residual(**block, name='up1')(x)
+    low = Residual(**block, name='low1')(max_pool(x))
+    if self.depth > 1:
+      low = Hourglass(self.depth - 1, **block, name='low2')(low)
+    else:
+      low = Residual(**block, name='low2')(low)
+    low = Residual(**block, name='low3')(low)
+    return up + upsample(low)
+
+
+class Stem(nn.Module):
+  """From the image to the first hourglass, at a quarter of the size."""
+
+  features: int
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array
+  ) -> jax.Array:  # [B,S,S,3] -> [B,H,H,features]
+    block = {'conv': self.conv, 'norm': self.norm}
+    x = self.conv(64, 7, stride=2, name='conv')(x)
+    x = nn.relu(self.norm(name='norm')(x))
+    x = Residual(128, **block, name='residual1')(x)
+    x = max_pool(x)
+    x = Residual(128, **block, name='residual2')(x)
+    return Residual(self.features, **block, name='residual3')(x)
+
+
+class Stack(nn.Module):
+  """One hourglass, its heatmaps, and what the next one sees of them.
+
+  Attributes:
+    remap: add the features and the heatmaps to the input; the last stack,
+      after which nothing comes, does not and has no weights for it.
+  """
+
+  joints: int
+  features: int
+  remap: bool
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,  # [B, H, H, features]
+  ) -> tuple[jax.Array, jax.Array]:  # the next stack's x, f32[B, H, H, K]
+    block = {'features': self.features, 'conv': self.conv, 'norm': self.norm}
+    y = Hourglass(DEPTH, **block, name='hourglass')(x)
+    y = Residual(**block, name='residual')(y)
+    y = self.conv(self.features, 1, name='conv')(y)
+    y = nn.relu(self.norm(name='norm')(y))
+    # In bfloat16 neighboring pixels would often tie (SPEC 7.25).
+    dtype = jnp.promote_types(y.dtype, jnp.float32)
+    heatmaps = self.conv(self.joints, 1, dtype=dtype, name='heatmaps')(y)
+    if self.remap:
+      x = (
+        x
+        + self.conv(self.features, 1, name='remap_features')(y)
+        + self.conv(self.features, 1, name='remap_heatmaps')(heatmaps)
+      )
+    return x, heatmaps
+
+
+class StackedHourglass(nn.Module):
+  """Heatmaps of the joints of the person in the middle of the image.
+
+  Attributes:
+    stacks: N, every stack's heatmaps are supervised, the last are the answer.
+    joints: K.
+    features: C of the hourglasses, even; the stem's widths are fixed.
+    dtype: of the computation. Parameters, batch statistics and heatmaps are
+      float32 whatever it is.
+    axis_name: of the `pmap` over whose devices batch statistics are averaged
+      in training; None: each device has its own.
+    remat: in training, the backward pass computes each stack again.
+    scan: in training, the stacks are a loop around one, whose variables are
+      those of `joining.join`. Neither changes what is computed.
+  """
+
+  stacks: int
+  joints: int
+  features: int = 256
+  dtype: Any = jnp.float32
+  axis_name: str | None = None
+  remat: bool = False
+  scan: bool = False
+
+  @nn.compact
+  def __call__(
+    self,
+    image: jax.Array,  # u8[B, S, S, 3], or f32 in [0, 1]; RGB
+    *,
+    train: bool,
+  ) -> jax.Array:  # f32[B, N, H, H, K]
+    """Runs the network.
+
+    With `train`, BatchNorm uses the batch's own statistics and moves the
+    running ones, so 'batch_stats' must be mutable; without, the running ones.
+
+    Raises:
+      ValueError: S is not a multiple of INPUT_MULTIPLE.
+    """
+    if image.shape[1] % INPUT_MULTIPLE or image.shape[2] % INPUT_MULTIPLE:
+      raise ValueError(
+        f'Images are {image.shape[1]} x {image.shape[2]} px; both must be '
+        f'multiples of {INPUT_MULTIPLE}.'
+      )
+    dtype = jnp.dtype(self.dtype)
+    # Gamma starts at 1 and beta at 0. The PyTorch of 2018, which the report
+    # ran, and Torch7 started gamma at U(0, 1) (SPEC 1.3).
+    norm = partial(
+      nn.BatchNorm,
+      use_running_average=not train,
+      momentum=0.9,  # of the old value; PyTorch's 0.1 is of the new
+      epsilon=1e-5,
+      dtype=dtype,
+      axis_name=self.axis_name,
+    )
+    block = {
+      'features': self.features,
+      'conv': partial(Conv, dtype=dtype),
+      'norm': norm,
+    }
+    x = Stem(**block, name='stem')(_normalize(image))
+    if train and self.scan and not self.is_initializing():
+      return self._scan_stacks(x, block)
+    stack = nn.remat(Stack) if train and self.remat else Stack
+    heatmaps = []
+    for i in range(self.stacks):
+      remap = i + 1 < self.stacks
+      x, y = stack(self.joints, remap=remap, **block, name=f'stack{i}')(x)
+      heatmaps.append(y)
+    return jnp.stack(heatmaps, axis=1)
+
+  def _scan_stacks(
+    self,
+    x: jax.Array,  # [B, H, H, features]
+    block: dict[str, Any],
+  ) -> jax.Array:  # f32[B, N, H, H, K]
+    """The stacks in training, so that XLA compiles one of them.
+
+    The last one's loop, too, hands on features, to nobody.
+    """
+    stack = Stack(self.joints, remap=True, **block, parent=None)
+
+    def body(x, variables):
+      (x, heatmaps), updates = stack.apply(
+        variables, x, mutable=['batch_stats']
+      )
+      return x, (heatmaps, updates['batch_stats'])
+
+    if self.remat:
+      # A loop's body is compiled alone: nothing is there to merge it with.
+      body = jax.checkpoint(body, prevent_cse=False)
+    joined = {
+      collection: self.variables[collection]['stacks']
+      for collection in ('params', 'batch_stats')
+    }
+    _, (heatmaps, statistics) = jax.lax.scan(body, x, joined)
+    self.put_variable('batch_stats', 'stacks', statistics)
+    return heatmaps.swapaxes(0, 1)
+
+
+def _normalize(image: jax.Array) -> jax.Array:
+  """Bytes, which travel to the device 4 times faster, become [0, 1]."""
+  if image.dtype == jnp.uint8:
+    return image.astype(jnp.float32) / 255
+  return image
+
+
+def max_pool(
+  x: jax.Array,  # [B, H, W, C]
+) -> jax.Array:  # [B, H / 2, W / 2, C]
+  """The maximum of each 2 x 2 square.
+
+  Its gradient is shared among equal maxima, which `nn.max_pool` gives to one;
+  and it is faster (PERFORMANCE A3).
+  """
+  b, h, w, c = x.shape
+  return x.reshape(b, h // 2, 2, w // 2, 2, c).max(axis=(2, 4))
+
+
+def upsample(
+  x: jax.Array,  # [B, H, W, C]
+) -> jax.Array:  # [B, 2 H, 2 W, C]
+  """Each pixel becomes a 2 x 2 square."""
+  return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def create_model(config: Config) -> StackedHourglass:
+  """The network of a run."""
+  return StackedHourglass(
+    stacks=config.model.stacks,
+    joints=len(SKELETON.joints),
+    features=config.model.features,
+    dtype=config.model.dtype,
+    axis_name=AXIS if config.model.sync_batch_norm else None,
+    remat=config.model.remat,
+    scan=config.model.scan,
+  )
+
+
+def create_variables(
+  model: StackedHourglass, seed: int, image_size: int
+) -> dict[str, Any]:  # {'params', 'batch_stats'} of f32 NumPy arrays
+  """Draws initial weights, from the same distributions as `model.init`.
+
+  NumPy draws them, so they are the same on any device and ready at once:
+  XLA takes a minute or more to compile the draws of eight stacks.
+  """
+  image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  init = partial(model.init, train=False)
+  shapes = jax.eval_shape(init, jax.random.key(0), image)
+  return _draw(shapes, np.random.default_rng(seed))
+
+
+def variables_like(config: Config) -> dict[str, Any]:
+  """The shapes and dtypes of a run's weights."""
+  return jax.eval_shape(
+    lambda: create_variables(
+      create_model(config), config.seed, config.data.image_size
+    )
+  )
+
+
+def _draw(shapes: dict[str, Any], generator: np.random.Generator):
+  values = {}
+  for name, leaf in sorted(shapes.items()):
+    if isinstance(leaf, dict):
+      values[name] = _draw(leaf, generator)
+    elif 'kernel' in shapes:  # a Conv's kernel or bias
+      values[name] = generator.uniform(-1, 1, leaf.shape).astype(leaf.dtype)
+      values[name] *= _bound(shapes['kernel'].shape)
+    else:  # BatchNorm's scale and variance, bias and mean
+      start = np.ones if name in ('scale', 'var') else np.zeros
+      values[name] = start(leaf.shape, leaf.dtype)
+  return values

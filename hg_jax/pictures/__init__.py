@@ -1,0 +1,1 @@
+"""Overlays, sheets, charts and the comparison of runs."""

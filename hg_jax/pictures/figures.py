@@ -1,0 +1,362 @@
+"""Pictures of people: truth, predictions and heatmaps over the crop.
+
+Pictures are uint8[height, width, 3], RGB. Joints are px of the crop, in the
+continuous coordinates of `affine`. Figure 9 of the report is `overlay`.
+
+Axes: S side of the crop px, H side of the heatmaps px, N stacks, K joints,
+P people.
+"""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+
+# Orange and sky blue stay apart for every color vision, and in gray.
+SIDES = {
+  'right': (240, 150, 0),
+  'left': (70, 180, 245),
+  'center': (205, 205, 205),
+}
+TRUTH = (255, 255, 255)
+CORRECT = (255, 120, 200)
+WRONG = (225, 0, 0)
+LEGEND = {
+  'truth': TRUTH,
+  'correct': CORRECT,
+  'wrong': WRONG,
+  "person's right": SIDES['right'],
+  "person's left": SIDES['left'],
+}
+
+_INK = (16, 16, 16)
+_PAPER = (28, 28, 28)
+_FRACTION_BITS = 4  # OpenCV draws at multiples of 1/16 px
+
+
+def annotated(
+  crop: np.ndarray,  # uint8[S, S, 3]
+  joints: np.ndarray,  # f32[K, 2] px of the crop
+  labeled: np.ndarray,  # bool[K]; only these are drawn
+  skeleton: Skeleton,
+) -> np.ndarray:  # uint8[F * S, F * S, 3], F the least integer for 384 px
+  """Joints and limbs, the person's right and left in two colors."""
+  picture, factor = _enlarge(crop, 384)
+  points = np.asarray(joints, np.float64) * factor
+  draw_pose(picture, points, labeled, skeleton)
+  return picture
+
+
+def draw_pose(
+  picture: np.ndarray,  # uint8[..., ..., 3], drawn on
+  joints: np.ndarray,  # f[K, 2] px of the picture
+  labeled: np.ndarray,  # bool[K]; only these are drawn
+  skeleton: Skeleton,
+) -> None:
+  """Draws joints and limbs, the person's right and left in two colors."""
+  _draw_limbs(picture, joints, labeled, skeleton)
+  for joint in np.flatnonzero(labeled):
+    _dot(picture, joints[joint], SIDES[skeleton.side(joint)], radius=4)
+
+
+def overlay(
+  crop: np.ndarray,  # uint8[S, S, 3]
+  *,
+  joints: np.ndarray,  # f32[K, 2] px of the crop, the truth
+  labeled: np.ndarray,  # bool[K]; only these are drawn
+  predictions: np.ndarray,  # f32[K, 2] px of the crop
+  correct: np.ndarray,  # bool[K]
+  skeleton: Skeleton,
+  title: str,
+) -> np.ndarray:  # uint8[F * S + title, F * S, 3]
+  """Prediction and truth of one person: Figure 9 of the report.
+
+  White dots are the truth, pink ones correct predictions and red ones wrong
+  predictions, each tied to its truth. The limbs are the prediction's.
+  """
+  picture, factor = _enlarge(crop, 384)
+  truth = np.asarray(joints, np.float64) * factor
+  guess = np.asarray(predictions, np.float64) * factor
+  _draw_limbs(picture, guess, labeled, skeleton)
+  drawn = np.flatnonzero(labeled)
+  for joint in drawn:
+    if not correct[joint]:
+      _line(picture, truth[joint], guess[joint], WRONG, thickness=1)
+  for joint in drawn:
+    _dot(picture, truth[joint], TRUTH, radius=4.5)
+  for joint in drawn:
+    color = CORRECT if correct[joint] else WRONG
+    _dot(picture, guess[joint], color, radius=4.5)
+  return np.vstack([_caption(picture.shape[1], title), picture])
+
+
+def heatmap_sheet(
+  crop: np.ndarray,  # uint8[S, S, 3]
+  heatmaps: np.ndarray,  # f32[N, H, H, K]
+  skeleton: Skeleton,
+) -> np.ndarray:  # uint8[..., ..., 3]
+  """The last stack's heatmaps over the crop, a panel per joint.
+
+  A panel's title gives the joint and its heatmap's maximum.
+  """
+  panels = [
+    _heatmap_panel(crop, heatmaps[-1, :, :, joint], name)
+    for joint, name in enumerate(skeleton.joints)
+  ]
+  return sheet(panels, columns=math.ceil(math.sqrt(len(panels))))
+
+
+def stack_sheet(
+  crop: np.ndarray,  # uint8[S, S, 3]
+  heatmaps: np.ndarray,  # f32[N, H, H, K]
+  joint: int,
+  skeleton: Skeleton,
+) -> np.ndarray:  # uint8[..., ..., 3]
+  """One joint's heatmap over the crop, a panel per stack."""
+  panels = [
+    _heatmap_panel(crop, heatmap, f'stack {stack}')
+    for stack, heatmap in enumerate(heatmaps[..., joint], 1)
+  ]
+  return sheet(
+    panels,
+    columns=min(len(panels), 4),
+    title=f'{skeleton.joints[joint]}, every stack',
+  )
+
+
+def sheet(
+  pictures: Sequence[np.ndarray],  # each uint8[..., ..., 3], of any size
+  columns: int,
+  *,
+  title: str = '',
+  legend: Mapping[str, tuple[int, int, int]] | None = None,
+) -> np.ndarray:  # uint8[..., ..., 3]
+  """Pictures in rows, each centered in a cell as large as the largest.
+
+  Args:
+    title: a line above them, if any.
+    legend: the colors of dots and their meaning, in another line.
+
+  Raises:
+    ValueError: there is no picture.
+  """
+  if not len(pictures):
+    raise ValueError('A sheet needs at least one picture.')
+  gap = 8
+  columns = min(columns, len(pictures))
+  rows = math.ceil(len(pictures) / columns)
+  height = max(picture.shape[0] for picture in pictures) + gap
+  width = max(picture.shape[1] for picture in pictures) + gap
+  page = _blank(rows * height + gap, columns * width + gap)
+  for cell, picture in enumerate(pictures):
+    top = gap + cell // columns * height
+    left = gap + cell % columns * width
+    top += (height - gap - picture.shape[0]) // 2
+    left += (width - gap - picture.shape[1]) // 2
+    page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+  lines = [_caption(page.shape[1], title, height=44)] if title else []
+  lines += [_legend(page.shape[1], legend)] if legend else []
+  return np.vstack([*lines, page])
+
+
+def worst_and_random(
+  correct: np.ndarray,  # bool[P, K]
+  labeled: np.ndarray,  # bool[P, K]
+  *,
+  count: int,
+  seed: int = 0,
+) -> dict[str, np.ndarray]:  # 'worst', 'random': i64[<= count] rows
+  """Chooses the people to draw, among those with a labeled joint.
+
+  The worst have the least fraction of their labeled joints correct; among
+  equals, the most joints wrong.
+  """
+  people = np.flatnonzero(labeled.any(axis=1))
+  total = labeled[people].sum(axis=1)
+  hits = (correct & labeled)[people].sum(axis=1)
+  worst = people[np.lexsort([hits - total, hits / total])]
+  random = np.random.default_rng(seed).permutation(people)
+  return {'worst': worst[:count], 'random': np.sort(random[:count])}
+
+
+def save_overlays(
+  directory: str | pathlib.Path,
+  chosen: Mapping[str, Sequence[int]],  # what to call a sheet, its rows
+  *,
+  crops: Mapping[int, np.ndarray] | Sequence[np.ndarray],  # of these rows
+  joints: np.ndarray,  # f32[P, K, 2] px of the crop
+  labeled: np.ndarray,  # bool[P, K]
+  predictions: np.ndarray,  # f32[P, K, 2] px of the crop
+  correct: np.ndarray,  # bool[P, K]
+  names: Sequence[str],  # P names, such as the image's
+  skeleton: Skeleton,
+) -> list[pathlib.Path]:
+  """Writes `overlay_worst.png`, ...: a sheet of overlays per choice.
+
+  Only the crops of the chosen rows are touched, so `crops` may be a
+  dictionary of those. A choice of nobody writes nothing.
+  """
+  paths = []
+  for choice, rows in chosen.items():
+    pictures = []
+    for row in rows:
+      total = int(labeled[row].sum())
+      hits = int((correct[row] & labeled[row]).sum())
+      pictures.append(
+        overlay(
+          crops[row],
+          joints=joints[row],
+          labeled=labeled[row],
+          predictions=predictions[row],
+          correct=correct[row],
+          skeleton=skeleton,
+          title=f'{names[row]}   {hits}/{total}   '
+          f'PCKh {100 * hits / total:.0f}',
+        )
+      )
+    if pictures:
+      title = f'{choice.capitalize()} {len(pictures)} of {len(names):,} people'
+      page = sheet(pictures, columns=4, title=title, legend=LEGEND)
+      paths.append(pathlib.Path(directory) / f'overlay_{choice}.png')
+      write(paths[-1], page)
+  return paths
+
+
+def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
+  """Writes an RGB picture in the form of the path's suffix.
+
+  Raises:
+    UserError: the suffix is no picture's, or the file cannot be written.
+  """
+  path = pathlib.Path(path)
+  if not cv2.haveImageWriter(path.name):
+    raise UserError(f'{path} is no picture; name it .png or .jpg.')
+  _, encoded = cv2.imencode(
+    path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+  )
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded.tobytes())
+  except OSError as error:
+    raise UserError(f'cannot write {path}: {error.strerror}.') from error
+
+
+def _enlarge(crop, smallest):
+  """The crop, a little darker to draw on, and how many times as large."""
+  factor = max(1, math.ceil(smallest / crop.shape[0]))
+  picture = cv2.resize(
+    crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC
+  )
+  return cv2.convertScaleAbs(picture, alpha=0.8), factor
+
+
+def _heatmap_panel(crop, heatmap, title):
+  """A heatmap in color over the gray crop, by whole heatmap pixels.
+
+  Pixel j covers the crop's pixels [4 j, 4 (j + 1)), 4 = S / H. Colors run to
+  the heatmap's own maximum, which the title gives, but at least to 0.1.
+  """
+  picture, _ = _enlarge(crop, 256)
+  stride = picture.shape[0] // heatmap.shape[0]
+  heat = np.clip(heatmap / max(heatmap.max(), 0.1), 0, 1)
+  heat = np.repeat(np.repeat(heat, stride, axis=0), stride, axis=1)
+  color = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_INFERNO)
+  color = cv2.cvtColor(color, cv2.COLOR_BGR2RGB)
+  gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+  share = np.minimum(1.5 * heat, 1)[..., None]
+  panel = np.uint8(gray * (1 - share) + color * share)
+  caption = _caption(panel.shape[1], f'{title}  {heatmap.max():.2f}')
+  return np.vstack([caption, panel])
+
+
+def _draw_limbs(picture, points, labeled, skeleton):
+  """Limbs between labeled joints, in the color of their side."""
+  for a, b in skeleton.limbs:
+    if labeled[a] and labeled[b]:
+      sides = {skeleton.side(a), skeleton.side(b)} - {'center'}
+      color = SIDES[sides.pop() if len(sides) == 1 else 'center']
+      _line(picture, points[a], points[b], _INK, thickness=4)
+      _line(picture, points[a], points[b], color, thickness=2)
+
+
+def _line(picture, start, end, color, *, thickness):
+  cv2.line(
+    picture,
+    _fixed_point(start),
+    _fixed_point(end),
+    color,
+    thickness,
+    cv2.LINE_AA,
+    _FRACTION_BITS,
+  )
+
+
+def _dot(picture, center, color, *, radius):
+  """A disk with a dark rim, readable on any background."""
+  for r, c in ((radius + 1.5, _INK), (radius, color)):
+    cv2.circle(
+      picture,
+      _fixed_point(center),
+      round(r * 2**_FRACTION_BITS),
+      c,
+      cv2.FILLED,
+      cv2.LINE_AA,
+      _FRACTION_BITS,
+    )
+
+
+def _fixed_point(point):
+  """OpenCV puts a pixel's center at its index, we put it 0.5 px further."""
+  x, y = np.round((np.asarray(point) - 0.5) * 2**_FRACTION_BITS).astype(int)
+  return int(x), int(y)
+
+
+def _blank(height, width):
+  return np.full((height, width, 3), _PAPER, np.uint8)
+
+
+def _caption(width, text, *, height=28):
+  """A strip with a line of text, as large as fits."""
+  strip = _blank(height, width)
+  scale = height / 50
+  room = (width - 16) / max(_text_width(text, scale), 1)
+  _text(strip, text, 8, scale * min(1, room))
+  return strip
+
+
+def _legend(width, colors):
+  """A strip that says what the colors mean."""
+  strip = _blank(34, width)
+  step = (width - 16) / len(colors)
+  scale = min(
+    0.6, *(0.6 * (step - 40) / _text_width(text, 0.6) for text in colors)
+  )
+  for number, (text, color) in enumerate(colors.items()):
+    left = 8 + round(min(step, 190) * number)
+    _dot(strip, (left + 10, strip.shape[0] / 2), color, radius=7)
+    _text(strip, text, left + 24, scale)
+  return strip
+
+
+def _text_width(text, scale):
+  return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+
+
+def _text(strip, text, left, scale):
+  """Writes a line in the strip's vertical middle."""
+  baseline = round(strip.shape[0] / 2 + 10 * scale)
+  cv2.putText(
+    strip,
+    text,
+    (left, baseline),
+    cv2.FONT_HERSHEY_SIMPLEX,
+    scale,
+    (240, 240, 240),
+    1,
+    cv2.LINE_AA,
+  )

@@ -1,0 +1,354 @@
+"""A run's folder: its config, and its weights by orbax.
+
+  config.json   what the run was started with
+  checkpoints/  the last two, and the best by PCKh
+
+Arrays are saved and restored as NumPy, so a run goes on, or is evaluated, on
+any number of devices.
+"""
+
+import dataclasses
+import errno
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from hg_jax.base import config as config_lib
+from hg_jax.base import files
+from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
+from hg_jax.run.train_state import TrainState
+
+METRIC = 'all_joints'  # the best checkpoint has the highest
+
+
+class Corrupt(Exception):
+  """A checkpoint is not what was saved, and how."""
+
+
+class Checkpoints:
+  """The checkpoints of a run."""
+
+  def __init__(self, workdir: Path):
+    self._workdir = workdir
+    folder = (workdir / 'checkpoints').resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    self._manager = ocp.CheckpointManager(
+      folder,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+          [
+            checkpoint_managers.LatestN(2),
+            checkpoint_managers.BestN(
+              get_metric_fn=lambda metrics: metrics[METRIC],
+              n=1,
+              keep_checkpoints_without_metrics=False,
+            ),
+          ]
+        ),
+        save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
+        # Without it orbax does not write the metrics that BestN reads.
+        best_fn=lambda metrics: metrics[METRIC],
+        best_mode='max',
+        cleanup_tmp_directories=True,
+        # The first of many processes is here alone, and must not wait.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+          active_processes={jax.process_index()},
+          primary_host=jax.process_index(),
+          barrier_sync_key_prefix='first',
+        ),
+        create=False,
+      ),
+    )
+
+  def steps(self) -> list[int]:
+    """The steps of all checkpoints."""
+    return sorted(self._manager.all_steps())
+
+  def latest(self) -> int | None:
+    """The step of the last checkpoint."""
+    return self._manager.latest_step()
+
+  def best(self) -> int | None:
+    """The step of the best checkpoint; the last if none was evaluated."""
+    return self._manager.best_step() or self._manager.latest_step()
+
+  def evaluated(self, step: int) -> bool:
+    """Whether the checkpoint of `step` has metrics."""
+    return self._manager.metrics(step) is not None
+
+  def save(
+    self, state: TrainState, metrics: dict[str, float] | None = None
+  ) -> None:
+    """Saves NumPy arrays in the background; `metrics` if it was evaluated.
+
+    A checkpoint of the same step is replaced.
+
+    Raises:
+      UserError: this one, or the one before, cannot be written.
+    """
+    sections = _sections(state)
+    step = int(state.step)
+    with self._writing():
+      if step in self._manager.all_steps():
+        self._manager.delete(step)
+      saved = self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.PyTreeSave(sections),
+          checksums=ocp.args.JsonSave(
+            {
+              name: {'layout': _layout(tree), 'crc32': _crc32(tree)}
+              for name, tree in sections.items()
+            }
+          ),
+        ),
+        metrics=metrics,
+      )
+    if not saved:
+      raise RuntimeError(f'orbax did not save step {step}.')
+
+  def restore(self, step: int, like: TrainState) -> TrainState:
+    """A saved state, as NumPy arrays in the tree of `like`.
+
+    Raises:
+      Corrupt: it cannot be read, or is not what was saved.
+      UserError: it is of another network or optimizer.
+    """
+    return TrainState(**self._restore(step, _sections(like), partial=False))
+
+  def restore_last(
+    self, like: TrainState, say: Callable[[str], None]
+  ) -> TrainState | None:
+    """The last state that is whole; None if nothing was saved.
+
+    What is not whole is moved to the folder `corrupt` of the run, and said.
+
+    Raises:
+      UserError: checkpoints are there, and none is whole.
+    """
+    steps = self.steps()
+    for step in reversed(steps):
+      try:
+        return self.restore(step, like)
+      except Corrupt as error:
+        aside = self._workdir / 'corrupt'
+        aside.mkdir(exist_ok=True)
+        name = f'{step}-{time.strftime("%Y%m%d-%H%M%S")}'
+        (self._workdir / 'checkpoints' / str(step)).rename(aside / name)
+        self._manager.reload()
+        say(f'warning: {error}; it is now {aside / name}')
+    if steps:
+      raise UserError(
+        f'no checkpoint of {self._workdir} is whole; they are in '
+        f'{self._workdir / "corrupt"}. The same command begins anew.'
+      )
+    return None
+
+  def restore_weights(
+    self, step: int, like: dict[str, Any], *, ema: bool
+  ) -> dict[str, Any]:
+    """The weights alone, or their average, whatever optimizer made them.
+
+    Raises:
+      Corrupt: they cannot be read, or are not what was saved.
+      UserError: they are of another network.
+    """
+    section = 'ema' if ema else 'variables'
+    return self._restore(step, {section: like}, partial=True)[section]
+
+  def _restore(
+    self, step: int, tree: dict[str, Any], *, partial: bool
+  ) -> dict[str, Any]:
+    shapes = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree
+    )
+    as_numpy = jax.tree.map(
+      lambda x: ocp.RestoreArgs(restore_type=np.ndarray, dtype=x.dtype),
+      shapes,
+    )
+    args = ocp.args.PyTreeRestore(
+      shapes, restore_args=as_numpy, partial_restore=partial
+    )
+    folder = self._workdir / 'checkpoints' / str(step)
+    try:
+      told = self._manager.restore(
+        step, args=ocp.args.Composite(checksums=ocp.args.JsonRestore())
+      ).checksums
+      layouts = {name: _layout(section) for name, section in tree.items()}
+      if any(told[name]['layout'] != layouts[name] for name in tree):
+        raise UserError(f'{folder} is of another network or optimizer.')
+      sections = self._manager.restore(
+        step, args=ocp.args.Composite(state=args)
+      ).state
+    except UserError:
+      raise
+    # Orbax and what it stands on have no error in common; a damaged file can
+    # bring any.
+    except Exception as error:
+      reason = ' '.join((str(error) or repr(error)).split())
+      raise Corrupt(f'{folder} cannot be read ({reason[:120]})') from error
+    for name, section in sections.items():
+      if _crc32(section) != told[name]['crc32']:
+        raise Corrupt(f'{folder} is damaged: its {name} is not what was saved')
+    return sections
+
+  def close(self) -> None:
+    """Waits for the last save.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with self._writing():
+      self._manager.close()
+
+  @contextmanager
+  def _writing(self) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:  # Of Python, or in tensorstore's words.
+      causes = [os.strerror(n) for n in (errno.ENOSPC, errno.EFBIG)]
+      causes += [os.strerror(n) for n in (errno.EACCES, errno.EDQUOT)]
+      for cause in causes:
+        if cause in str(error):
+          raise UserError(
+            f'{self._workdir} cannot be written: {cause}. Its checkpoints up '
+            f'to step {self.latest()} are whole; the same command goes on.'
+          ) from error
+      raise
+
+
+def _sections(state: TrainState) -> dict[str, Any]:
+  """The fields of a state that hold anything."""
+  values = {
+    field.name: getattr(state, field.name)
+    for field in dataclasses.fields(state)
+  }
+  return {name: value for name, value in values.items() if value is not None}
+
+
+def _layout(tree: Any) -> int:
+  """A checksum of the names, dtypes and shapes of a tree."""
+  lines = [
+    f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  ]
+  return zlib.crc32('\n'.join(lines).encode())
+
+
+def _crc32(tree: Any) -> int:
+  """A checksum of the numbers of a tree."""
+  value = 0
+  for leaf in jax.tree.leaves(tree):
+    value = zlib.crc32(np.ascontiguousarray(leaf), value)
+  return value
+
+
+def save_config(workdir: Path, config: Config) -> None:
+  files.write(workdir / 'config.json', config_lib.to_json(config))
+
+
+def load_config(workdir: Path) -> Config:
+  """The config that the run in `workdir` was started with.
+
+  Raises:
+    UserError: there is no run, or it is of another version.
+  """
+  path = workdir / 'config.json'
+  if not path.exists():
+    raise UserError(f'{workdir} holds no run: {path} is not there.')
+  return config_lib.from_json(path.read_text())
+
+
+def require_same_run(workdir: Path, config: Config) -> None:
+  """Refuses to go on with a run under a config that makes another one of it.
+
+  Raises:
+    UserError: names the settings that differ, with both values.
+  """
+  free = set(_FREE)
+  if config.optimizer.schedule == 'cosine':
+    free.remove('steps')  # The rate depends on where it ends.
+  _require_same(
+    workdir,
+    [name for name in config_lib.flat(config) if name not in free],
+    config,
+  )
+
+
+def require_same_network(workdir: Path, config: Config) -> None:
+  """Refuses to evaluate a run under the config of another network.
+
+  Raises:
+    UserError: names the settings that differ, with both values.
+  """
+  _require_same(workdir, _NETWORK, config)
+
+
+def require_same_weights(workdir: Path, config: Config) -> None:
+  """Refuses to begin with the weights of a run of another network.
+
+  Raises:
+    UserError: names the settings that differ, with both values.
+  """
+  _require_same(workdir, ['model.stacks', 'model.features'], config)
+
+
+# Settings that do not change what a step computes.
+_FREE = {
+  'model.remat',
+  'model.scan',
+  'data.dir',
+  'data.resident',  # Its inputs are the same to a gray level.
+  'evaluate.batch_size',
+  'evaluate.flip_test',
+  'evaluate.figures',
+  'steps',
+  'log_every',
+  'checkpoint_every',
+  'evaluate_every',
+}
+# Settings that an evaluation needs as they were.
+_NETWORK = ['model.stacks', 'model.features', 'data.image_size', 'data.sigma']
+
+
+def _require_same(workdir: Path, names: list[str], config: Config) -> None:
+  saved, given = config_lib.flat(load_config(workdir)), config_lib.flat(config)
+  different = [
+    f'{name} = {saved[name]} (now {given[name]})'
+    for name in names
+    if saved[name] != given[name]
+  ]
+  if different:
+    raise UserError(
+      f'{workdir} holds a different run: {"; ".join(different)}; give '
+      'another --workdir, or the settings it was started with.'
+    )
+
+
+def save_weights(
+  workdir: Path, config: Config, variables: dict[str, Any]
+) -> None:
+  """Writes weights from elsewhere as a run that can be evaluated.
+
+  Raises:
+    UserError: `workdir` holds something already.
+  """
+  if workdir.exists() and any(workdir.iterdir()):
+    raise UserError(f'{workdir} is not empty; give another folder.')
+  workdir.mkdir(parents=True, exist_ok=True)
+  save_config(workdir, config)
+  checkpoints = Checkpoints(workdir)
+  checkpoints.save(
+    TrainState(step=np.int32(0), variables=variables, opt_state=())
+  )
+  checkpoints.close()

@@ -1,0 +1,1 @@
+"""The loop, one update of the weights, and what it logs."""

@@ -1,0 +1,38 @@
+import subprocess
+import sys
+
+import pytest
+
+from hg_jax.base import files
+from hg_jax.base.errors import UserError
+
+
+def test_what_is_written_replaces_what_was_there(tmp_path):
+  path = tmp_path / 'file'
+  for text in ('a longer text', 'short'):
+    files.write(path, text)
+    assert path.read_text() == text
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_use_is_refused_by_name_until_its_user_dies(tmp_path):
+  program = (
+    'import pathlib, sys, time\n'
+    'from hg_jax.base import files\n'
+    'with files.locked(pathlib.Path(sys.argv[1])):\n'
+    '  print("held", flush=True)\n'
+    '  time.sleep(600)\n'
+  )
+  other = subprocess.Popen(
+    [sys.executable, '-c', program, str(tmp_path)], stdout=subprocess.PIPE
+  )
+  assert other.stdout.readline() == b'held\n'
+  with (
+    pytest.raises(UserError, match=f'in use by process {other.pid} on'),
+    files.locked(tmp_path),
+  ):
+    pass
+  other.kill()
+  other.wait()
+  with files.locked(tmp_path):
+    pass

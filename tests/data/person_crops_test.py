@@ -1,0 +1,102 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.data import person_crops, records
+
+
+@pytest.fixture
+def damaged(prepared, tmp_path):
+  """Records in whose training file one byte of crop 4 is another."""
+  folder = tmp_path / 'damaged'
+  shutil.copytree(prepared, folder)
+  with np.load(folder / records.FOLDER / records.INDEX) as index:
+    (row,) = np.flatnonzero((index['split'] == 'train') & (index['row'] == 4))
+    shard, (start, stop) = index['shard'][row], index['span'][row]
+  with open(folder / records.FOLDER / shard, 'r+b') as file:
+    file.seek((start + stop) // 2)
+    byte = file.read(1)[0]
+    file.seek((start + stop) // 2)
+    file.write(bytes([byte ^ 1]))
+  return folder
+
+
+def test_a_byte_gone_bad_on_the_disk_stops_with_its_person_and_image(
+  prepared, damaged
+):
+  people = records.read(prepared, 'train').people
+  with pytest.raises(UserError) as stopped:
+    records.read(damaged, 'train')
+  message = str(stopped.value)
+  assert people.image[4] in message
+  assert f'person {people.person_index[4]}' in message
+  assert 'skip_corrupt' in message
+  assert len(records.read(damaged, 'valid')) > 0
+
+
+def test_a_corrupt_person_is_skipped_and_counted_if_so_wished(
+  prepared, damaged
+):
+  whole = records.read(prepared, 'train')
+  rest = records.read(damaged, 'train', skip_corrupt=True)
+  assert whole.skipped == ()
+  assert len(rest.skipped) == 1 and whole.people.image[4] in rest.skipped[0]
+  kept = np.delete(np.arange(len(whole)), 4)
+  np.testing.assert_array_equal(rest.people.joints, whole.people.joints[kept])
+  for row, other in enumerate(kept):
+    np.testing.assert_array_equal(rest.decode(row), whole.decode(other))
+
+
+def test_a_file_that_is_gone_is_named(prepared, tmp_path):
+  shutil.copytree(prepared, tmp_path / 'part')
+  (shard,) = (tmp_path / 'part').rglob('*train.tfrecord*')
+  shard.unlink()
+  with pytest.raises(UserError, match=shard.name):
+    records.read(tmp_path / 'part', 'train')
+
+
+def test_records_without_their_index_get_it_from_another_prepare(
+  prepared, tmp_path
+):
+  folder = tmp_path / 'unfinished'
+  shutil.copytree(prepared, folder)
+  (folder / records.FOLDER / records.INDEX).unlink()
+  assert not records.prepared(folder)
+  crops = records.read(prepared, 'train')
+  source = records.source(prepared)
+  person_crops.write(
+    {'train': crops.people}, source, folder, skip_unreadable=False
+  )
+  again = records.read(folder, 'train')
+  np.testing.assert_array_equal(again.people.image, crops.people.image)
+  with pytest.raises(UserError, match='--size=448, not 64'):
+    person_crops.require_source(folder, source | {'size': 64})
+
+
+def test_reading_needs_no_tensorflow(prepared):
+  program = f"""
+import sys
+sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
+from pathlib import Path
+from hg_jax.data import records
+print(records.read(Path({str(prepared)!r}), 'train').decode(0).shape)
+"""
+  printed = subprocess.run(
+    [sys.executable, '-c', program], check=True, capture_output=True, text=True
+  ).stdout
+  assert printed.strip() == '(448, 448, 3)'
+
+
+@pytest.mark.parametrize('name', ['index.npz', 'metadata.json'])
+@pytest.mark.parametrize('keep', [0, 0.5])
+def test_records_cut_short_are_named(prepared, tmp_path, name, keep):
+  shutil.copytree(prepared, tmp_path / 'data')
+  path = tmp_path / 'data' / records.FOLDER / name
+  content = path.read_bytes()
+  path.write_bytes(content[: int(keep * len(content))])
+  with pytest.raises(UserError, match=f'{name} cannot be read; delete'):
+    records.read(tmp_path / 'data', 'train')

@@ -1,0 +1,280 @@
+"""Counting joints found, and making percentages of the counts.
+
+Expected values are by hand, or from `slow_count`, which loops over people and
+joints with Python's own numbers.
+"""
+
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from hg_jax.base.skeleton import SKELETON
+from hg_jax.metrics import pckh
+
+R_ANKLE, L_ANKLE, PELVIS, NECK, HEAD_TOP = 0, 5, 6, 8, 9
+HEAD = 10.0  # px
+
+
+def slow_count(predictions, joints, labeled, visible, head_size):
+  shape = 2, len(pckh.THRESHOLDS), 16
+  below, within = np.zeros(shape, int), np.zeros(shape, int)
+  present = np.zeros((2, 16), int)
+  for person, joint in np.argwhere(labeled):
+    part = 0 if visible[person, joint] else 1
+    present[part, joint] += 1
+    x, y = (predictions - joints)[person, joint].tolist()
+    for index, threshold in enumerate(pckh.THRESHOLDS):
+      radius = threshold * float(head_size[person])
+      below[part, index, joint] += math.hypot(x, y) < radius
+      within[part, index, joint] += math.hypot(x, y) <= radius
+  return below, within, present
+
+
+def random_people(people, seed=0):
+  """Predictions off by whole pixels, and so at times exactly on the radius."""
+  rng = np.random.default_rng(seed)
+  joints = rng.integers(0, 500, (people, 16, 2)).astype(np.float32)
+  errors = rng.integers(-12, 13, (people, 16, 2)).astype(np.float32)
+  labeled = rng.random((people, 16)) < 0.9
+  visible = rng.random((people, 16)) < 0.7
+  # Even, so that the radius at 0.5 is a whole number too.
+  head_size = 2 * rng.integers(8, 30, people).astype(np.float32)
+  return joints + errors, joints, labeled, visible, head_size
+
+
+def perfect_people(people):
+  """Everybody labeled, visible and far apart; predictions on the truth."""
+  joints = 1000.0 * np.arange(people * 16, dtype=np.float32)
+  joints = np.stack([joints, joints], axis=-1).reshape(people, 16, 2)
+  everything = np.ones((people, 16), bool)
+  heads = np.full(people, HEAD, np.float32)
+  return joints.copy(), joints, everything, everything, heads
+
+
+def totals(people, threshold=0.5):
+  return pckh.at(pckh.TOTALS, pckh.count(*people), threshold)
+
+
+def test_a_joint_on_the_radius_is_within_and_not_below():
+  # Errors: 3-4-5 triangle, exactly half a head of 10 px; and just inside.
+  predictions, *truth = perfect_people(1)
+  predictions[0, R_ANKLE] += 3, 4
+  predictions[0, NECK] += 3, 3.99
+  counts = pckh.count(predictions, *truth)
+  assert counts.below[0, 50, R_ANKLE] == 0
+  assert counts.within[0, 50, R_ANKLE] == 1
+  assert counts.below[0, 50, NECK] == counts.within[0, 50, NECK] == 1
+
+
+def test_a_tenth_of_a_head_is_0_10_and_not_0_11():
+  predictions, *truth = perfect_people(2)
+  predictions[0, NECK, 0] += 0.095 * HEAD
+  predictions[1, NECK, 0] += 0.105 * HEAD
+  counts = pckh.count(predictions, *truth)
+  assert pckh.THRESHOLDS[10] == 0.1 and pckh.THRESHOLDS[50] == 0.5
+  assert counts.below[0, 10, NECK] == 1
+  assert counts.below[0, 11, NECK] == 2
+  # 31 of the 32 joints are found.
+  assert totals((predictions, *truth), 0.1)['all_joints'] == 96.875
+
+
+def test_counts_equal_a_loop_over_people_and_joints():
+  people = random_people(40)
+  counts = pckh.count(*people)
+  below, within, labeled = slow_count(*people)
+  assert (within[:, 50] > below[:, 50]).any()  # there are ties to break
+  np.testing.assert_array_equal(counts.below[:, 50], below[:, 50])
+  np.testing.assert_array_equal(counts.within[:, 50], within[:, 50])
+  np.testing.assert_array_equal(counts.labeled, labeled)
+  assert {array.dtype for array in counts} == {np.dtype('int32')}
+
+
+def test_the_curve_equals_a_loop_over_people_and_joints():
+  predictions, *truth = random_people(40)
+  predictions += np.random.default_rng(1).normal(0, 1, predictions.shape)
+  people = predictions.astype(np.float32), *truth  # no ties
+  counts = pckh.count(*people)
+  below, within, _ = slow_count(*people)
+  np.testing.assert_array_equal(counts.below, below)
+  np.testing.assert_array_equal(counts.within, within)
+
+
+def test_counts_of_a_batch_are_the_sum_of_its_parts():
+  people = random_people(7)
+  parts = [[array[:3] for array in people], [array[3:] for array in people]]
+  together = pckh.count(*parts[0]) + pckh.count(*parts[1])
+  for one, other in zip(together, pckh.count(*people), strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_masked_people_are_never_counted():
+  people = random_people(7)
+  mask = np.array([True, False, True, True, False, False, True])
+  expected = pckh.count(*(array[mask] for array in people))
+  people[0][~mask] = np.nan  # whatever the padding holds
+  for one, other in zip(pckh.count(*people, mask=mask), expected, strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_jax_inside_jit_counts_as_numpy_does():
+  people = random_people(7)
+  mask = np.arange(7) < 5
+  counts = jax.jit(lambda *args: pckh.count(*args[:-1], mask=args[-1]))(
+    *people, mask
+  )
+  assert isinstance(counts, pckh.Counts)
+  for one, other in zip(counts, pckh.count(*people, mask=mask), strict=True):
+    assert isinstance(one, jax.Array) and one.dtype == np.int32
+    np.testing.assert_array_equal(one, other)
+  assert pckh.summarize(counts)['totals'] == totals(
+    [array[mask] for array in people]
+  )
+
+
+def test_predictions_of_another_shape_are_refused():
+  predictions, *truth = random_people(7)
+  with pytest.raises(
+    ValueError, match=r'\(1, 16, 2\), joints are \(7, 16, 2\)'
+  ):
+    pckh.count(predictions[:1], *truth)
+
+
+def test_the_joints_of_each_total():
+  names = {
+    name: [SKELETON.joints[k] for k in total.joints]
+    for name, total in pckh.TOTALS.items()
+  }
+  assert len(names['all_joints']) == 16
+  assert set(names['all_joints']) - set(names['standard']) == {
+    'pelvis',
+    'thorax',
+  }
+  assert names['joint_mean'] == names['standard']
+  assert sorted(names['hard_joints']) == sorted(
+    f'{side}_{joint}'
+    for side in 'rl'
+    for joint in ('ankle', 'knee', 'hip', 'wrist', 'elbow')
+  )
+
+
+def test_totals_by_hand():
+  predictions, joints, labeled, visible, heads = perfect_people(4)
+  labeled = labeled.copy()
+  labeled[1:, R_ANKLE] = False  # one right ankle, and it is missed
+  predictions[0, R_ANKLE] += 100
+  predictions[0, HEAD_TOP, 0] += 5  # on the radius
+  predictions[0, PELVIS] += 100
+  found = totals((predictions, joints, labeled, visible, heads))
+  assert found == {
+    'all_joints': round(100 * 58 / 61, 4),  # missed: all three
+    'standard': round(100 * 52 / 53, 4),  # the ankle
+    'joint_mean': round((12 * 100 + 75 + 0) / 14, 4),  # ankle 0, head top 75
+    'hard_joints': round(100 * 36 / 37, 4),
+  }
+
+
+def test_two_people_swapped():
+  predictions, *truth = perfect_people(4)
+  predictions[[0, 1]] = predictions[[1, 0]]
+  assert set(totals((predictions, *truth)).values()) == {50}
+
+
+def test_a_joint_pair_of_one_person_swapped():
+  predictions, *truth = perfect_people(4)
+  pair = [R_ANKLE, L_ANKLE]
+  predictions[0, pair] = predictions[0, pair[::-1]]
+  counts = pckh.count(predictions, *truth)
+  assert pckh.at(pckh.TOTALS, counts) == {
+    'all_joints': 96.875,  # 62 of 64
+    'standard': round(100 * 54 / 56, 4),
+    'joint_mean': round((12 * 100 + 2 * 75) / 14, 4),
+    'hard_joints': 95,  # 38 of 40
+  }
+  assert pckh.at(pckh.GROUPS, counts)['Ankle'] == 75
+
+
+def test_a_shift_by_half_a_heatmap_pixel():
+  # The square is 10 heads wide and 64 heatmap pixels: half a pixel is
+  # 10 / 128 = 0.078 heads. It takes 0.45 to 0.528 on one side, lost, and to
+  # 0.372 on the other, still found.
+  predictions, *truth = perfect_people(4)
+  predictions[0, :, 0] += 0.45 * HEAD
+  predictions[1, :, 0] -= 0.45 * HEAD
+  assert totals((predictions, *truth))['all_joints'] == 100
+  predictions[..., 0] += 10 * HEAD / 128
+  curve = pckh.TOTALS['all_joints'].percent(pckh.count(predictions, *truth))
+  found = {n: curve[n] for n in (7, 8, 37, 38, 50)}
+  assert found == {7: 0, 8: 50, 37: 50, 38: 75, 50: 75}
+
+
+def test_visible_and_occluded_joints_apart():
+  predictions, joints, labeled, visible, heads = perfect_people(4)
+  visible = np.arange(64).reshape(4, 16) < 48  # the last person is hidden
+  predictions[3, :4] += 100
+  counts = pckh.count(predictions, joints, labeled, visible, heads)
+  assert pckh.at(pckh.TOTALS, counts.visible())['all_joints'] == 100
+  assert pckh.at(pckh.TOTALS, counts.occluded())['all_joints'] == 75
+  assert pckh.at(pckh.TOTALS, counts)['all_joints'] == 93.75
+
+
+def test_the_area_under_a_step():
+  # Found from 0.25 on: half of the axis, and half of the step's 0.01 ramp.
+  predictions, *truth = perfect_people(2)
+  predictions[..., 0] += 0.25 * HEAD
+  summary = pckh.summarize(pckh.count(predictions, *truth))
+  assert summary['auc'] == pytest.approx(100 * 0.255 / 0.5)
+  assert summary['curve'][24:26] == [0, 100]
+
+
+def test_what_nobody_has_is_none_and_takes_no_part():
+  predictions, joints, labeled, visible, heads = perfect_people(3)
+  labeled = labeled.copy()
+  labeled[:, [R_ANKLE, L_ANKLE]] = False
+  counts = pckh.count(predictions, joints, labeled, visible, heads)
+  summary = pckh.summarize(counts)
+  assert summary['groups']['Ankle'] is None
+  assert summary['totals_occluded']['standard'] is None
+  assert set(summary['totals'].values()) == {100}
+  assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+  assert '-' in pckh.table(summary)
+
+
+def test_standard_errors_are_over_people_and_not_over_joints():
+  # A person is wholly right or wholly wrong, so 16 joints are one draw:
+  # 100 sqrt(p (1 - p) / P). 1,000 resamples are within 2.2 % (one sigma).
+  predictions, joints, labeled, _, heads = perfect_people(400)
+  predictions[:100] += 100
+  errors = pckh.standard_error(
+    pckh.resample(predictions, joints, labeled, heads)
+  )
+  expected = 100 * math.sqrt(0.25 * 0.75 / 400)
+  assert errors == pytest.approx(dict.fromkeys(pckh.TOTALS, expected), rel=0.09)
+
+
+def test_a_paired_difference_has_the_error_of_those_that_differ():
+  # Both miss the same 100 of 400; the second finds 4 more: the difference is
+  # a share of 0.01.
+  predictions, joints, labeled, _, heads = perfect_people(400)
+  first, second = predictions.copy(), predictions.copy()
+  first[:104] += 100
+  second[:100] += 100
+  before, after = (
+    pckh.resample(one, joints, labeled, heads)['standard']
+    for one in (first, second)
+  )
+  expected = 100 * math.sqrt(0.01 * 0.99 / 400)
+  assert np.std(after - before) == pytest.approx(expected, rel=0.09)
+
+
+def test_tables_fit_a_terminal_and_align():
+  summary = pckh.summarize(pckh.count(*random_people(30)))
+  lines = pckh.table(summary | {'standard_error': summary['totals']})
+  lines = lines.splitlines()
+  assert max(map(len, lines)) <= 80
+  groups, blank, *_ = lines[1:5], lines[5]
+  assert {len(line) for line in groups} == {len(lines[0])} and not blank
+  assert lines[0].split() == list(SKELETON.groups)
+  assert lines[6].split() == list(pckh.TOTALS)

@@ -1,0 +1,216 @@
+"""Pictures hold what they claim, where the coordinates say it is."""
+
+import cv2
+import numpy as np
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.pictures import figures
+
+SKELETON = Skeleton(
+  joints=('r_hand', 'l_hand', 'head'),
+  flip=(1, 0, 2),
+  groups={'Hand': (0, 1), 'Head': (2,)},
+  limbs=((0, 2), (1, 2)),
+)
+SIDE = 384  # px; a crop of this side is drawn on as it is
+BLACK = np.zeros((SIDE, SIDE, 3), np.uint8)
+
+
+def centroid(weights):
+  """The (x, y) of a picture's mass, pixel centers at + 0.5."""
+  rows, columns = np.mgrid[: weights.shape[0], : weights.shape[1]] + 0.5
+  return np.array([(weights * columns).sum(), (weights * rows).sum()]) / (
+    weights.sum()
+  )
+
+
+def overlay(crop, joints, predictions, correct, labeled=(True,) * 3):
+  picture = figures.overlay(
+    crop,
+    joints=np.array(joints, np.float32),
+    labeled=np.array(labeled),
+    predictions=np.array(predictions, np.float32),
+    correct=np.array(correct),
+    skeleton=SKELETON,
+    title='somebody',
+  )
+  return picture[-SIDE:]  # below the title
+
+
+def heatmap_panel(crop, heatmap):
+  """The panel of a sheet of one joint, without its margins and title."""
+  one = Skeleton(joints=('head',), flip=(0,), groups={}, limbs=())
+  page = figures.heatmap_sheet(crop, heatmap[None, ..., None], one)
+  return page[-8 - crop.shape[0] : -8, 8 : 8 + crop.shape[1]]
+
+
+@pytest.mark.parametrize('point', [(100.0, 200.0), (100.5, 37.25)])
+def test_a_dot_is_centered_on_its_coordinates(point):
+  only_head = np.array([False, False, True])
+  drawn = figures.annotated(
+    BLACK, np.array([(9, 9), (9, 9), point]), only_head, SKELETON
+  )
+  np.testing.assert_allclose(centroid(drawn[..., 0]), point, atol=0.07)
+
+
+def test_a_small_crop_is_enlarged_about_the_same_coordinates():
+  drawn = figures.annotated(
+    np.zeros((64, 64, 3), np.uint8),
+    np.array([(9, 9), (9, 9), (20.25, 40.75)]),
+    np.array([False, False, True]),
+    SKELETON,
+  )
+  assert drawn.shape == (SIDE, SIDE, 3)  # 6 times
+  np.testing.assert_allclose(
+    centroid(drawn[..., 0]), (6 * 20.25, 6 * 40.75), atol=0.07
+  )
+
+
+def test_heatmap_pixel_j_covers_crop_pixels_4j_to_4j_plus_4():
+  crop = np.full((256, 256, 3), 90, np.uint8)
+  heatmap = np.zeros((64, 64), np.float32)
+  cold = heatmap_panel(crop, heatmap)
+  heatmap[10, 20] = 1
+  changed = (heatmap_panel(crop, heatmap) != cold).any(axis=-1)
+  expected = np.zeros((256, 256), bool)
+  expected[40:44, 80:84] = True
+  np.testing.assert_array_equal(changed, expected)
+
+
+def test_a_heatmap_peak_lies_under_the_dot_decoded_from_it():
+  # The peak at row 10, column 20 is the heatmap's (20.5, 10.5): crop px x 6.
+  heatmap = np.zeros((64, 64), np.float32)
+  cold = heatmap_panel(BLACK, heatmap)
+  heatmap[10, 20] = 1
+  heat = (heatmap_panel(BLACK, heatmap) != cold).any(axis=-1)
+  decoded = np.array([(0, 0), (0, 0), (6 * 20.5, 6 * 10.5)])
+  dot = figures.annotated(
+    BLACK, decoded, np.array([False, False, True]), SKELETON
+  )
+  np.testing.assert_allclose(centroid(heat), centroid(dot[..., 0]), atol=0.07)
+
+
+def test_truth_is_white_hits_are_pink_and_misses_red():
+  truth = [(50.5, 50.5), (300.5, 50.5), (200.5, 300.5)]
+  guess = [(80.5, 50.5), (300.5, 80.5), (200.5, 330.5)]
+  drawn = overlay(BLACK, truth, guess, [True, False, True])
+  for x, y in ((50, 50), (300, 50), (200, 300)):
+    assert tuple(drawn[y, x]) == (255, 255, 255)
+  assert tuple(drawn[50, 80]) == tuple(drawn[330, 200]) == figures.CORRECT
+  assert tuple(drawn[80, 300]) == figures.WRONG
+  # Red and pink differ in lightness as well, for who sees no red.
+  lightness = cv2.cvtColor(
+    np.array([[figures.CORRECT, figures.WRONG]], np.uint8), cv2.COLOR_RGB2GRAY
+  )[0].astype(int)
+  assert lightness[0] - lightness[1] > 80
+
+
+def test_limbs_are_the_predictions_in_the_colors_of_their_sides():
+  guess = [(20.5, 20.5), (360.5, 20.5), (190.5, 190.5)]
+  truth = np.array(guess) + 60
+  drawn = overlay(BLACK, truth, guess, [True] * 3)
+  assert tuple(drawn[105, 105]) == figures.SIDES['right']
+  assert tuple(drawn[105, 275]) == figures.SIDES['left']
+
+
+def test_unlabeled_joints_and_their_limbs_are_not_drawn():
+  points = [(50, 50), (300, 50), (200, 300)]
+  drawn = overlay(BLACK, points, points, [False] * 3, labeled=[False] * 3)
+  assert not drawn.any()
+  drawn = overlay(
+    BLACK, points, points, [True] * 3, labeled=[False, True, True]
+  )
+  assert not drawn[:, :150].any()
+
+
+def test_the_crop_given_is_left_as_it_was():
+  crop = np.full((SIDE, SIDE, 3), 200, np.uint8)
+  overlay(crop, [(9, 9)] * 3, [(50, 50)] * 3, [True] * 3)
+  figures.stack_sheet(crop, np.ones((2, 96, 96, 3), np.float32), 1, SKELETON)
+  assert (crop == 200).all()
+
+
+def test_a_sheet_holds_every_picture_in_its_cell():
+  pictures = [np.full((20, 30, 3), 50 * n, np.uint8) for n in range(1, 6)]
+  page = figures.sheet(pictures, columns=2)
+  # Three rows of 20 px and two columns of 30 px, 8 px between and around.
+  assert page.shape == (3 * 28 + 8, 2 * 38 + 8, 3)
+  for number, picture in enumerate(pictures):
+    top, left = 8 + number // 2 * 28, 8 + number % 2 * 38
+    np.testing.assert_array_equal(
+      page[top : top + 20, left : left + 30], picture
+    )
+  with pytest.raises(ValueError, match='at least one picture'):
+    figures.sheet([], columns=2)
+
+
+def test_every_stack_has_its_own_panel():
+  heatmaps = np.zeros((8, 64, 64, 3), np.float32)
+  page = figures.stack_sheet(
+    np.zeros((256, 256, 3), np.uint8), heatmaps, 1, SKELETON
+  )
+  # Two rows of four panels of 256 px, their titles 28 px, the page's 44 px.
+  assert page.shape == (44 + 2 * (256 + 28 + 8) + 8, 4 * (256 + 8) + 8, 3)
+
+
+def test_the_worst_come_first_and_nobody_without_joints():
+  labeled = np.array(
+    [
+      [True, True, True],  # 2/3
+      [False, False, False],  # nothing to judge
+      [True, False, False],  # 0/1
+      [True, True, True],  # 0/3, more wrong than 0/1
+      [True, True, False],  # 2/2
+    ]
+  )
+  correct = np.array(
+    [
+      [True, True, False],
+      [True, True, True],
+      [False, True, True],  # the true ones are not labeled
+      [False, False, False],
+      [True, True, False],
+    ]
+  )
+  chosen = figures.worst_and_random(correct, labeled, count=3)
+  assert chosen['worst'].tolist() == [3, 2, 0]
+  everyone = figures.worst_and_random(correct, labeled, count=99)
+  assert everyone['random'].tolist() == [0, 2, 3, 4]
+  again = figures.worst_and_random(correct, labeled, count=3)
+  np.testing.assert_array_equal(chosen['random'], again['random'])
+
+
+def test_overlays_need_only_the_crops_of_the_chosen(tmp_path):
+  paths = figures.save_overlays(
+    tmp_path / 'figures',
+    {'worst': [3], 'random': [0, 3], 'empty': []},
+    crops={0: BLACK, 3: BLACK},
+    joints=np.full((4, 3, 2), 100.0),
+    labeled=np.ones((4, 3), bool),
+    predictions=np.full((4, 3, 2), 110.0),
+    correct=np.zeros((4, 3), bool),
+    names=['a', 'b', 'c', 'd'],
+    skeleton=SKELETON,
+  )
+  assert [path.name for path in paths] == [
+    'overlay_worst.png',
+    'overlay_random.png',
+  ]
+  assert all(cv2.imread(str(path)) is not None for path in paths)
+
+
+def test_pictures_are_written_as_rgb(tmp_path):
+  red = np.full((4, 6, 3), (200, 10, 30), np.uint8)
+  figures.write(tmp_path / 'new' / 'red.png', red)
+  blue_green_red = cv2.imread(str(tmp_path / 'new' / 'red.png'))
+  assert blue_green_red[0, 0].tolist() == [30, 10, 200]
+
+
+def test_a_path_that_cannot_be_written_is_one_clear_line(tmp_path):
+  with pytest.raises(UserError, match='red.txt is no picture'):
+    figures.write(tmp_path / 'red.txt', BLACK)
+  (tmp_path / 'file').touch()
+  with pytest.raises(UserError, match='cannot write .*red.png'):
+    figures.write(tmp_path / 'file' / 'red.png', BLACK)

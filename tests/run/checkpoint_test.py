@@ -1,0 +1,119 @@
+import resource
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.run import checkpoint
+from hg_jax.run.train_state import TrainState
+
+
+def state(step: int) -> TrainState:
+  values = np.random.default_rng(step).normal(size=(64, 33)).astype(np.float32)
+  return TrainState(
+    step=np.int32(step),
+    variables={'params': {'kernel': values}},
+    opt_state=({'moment': values / 2},),
+    ema={'params': {'kernel': values * 2}},
+  )
+
+
+@pytest.fixture
+def workdir(tmp_path):
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  for step in (10, 20):
+    checkpoints.save(state(step))
+  checkpoints.close()
+  return tmp_path
+
+
+def damage(folder, how: str) -> None:
+  """Spoils the largest file of a checkpoint."""
+  data = max(
+    (f for f in folder.rglob('*') if f.is_file()),
+    key=lambda f: f.stat().st_size,
+  )
+  content = bytearray(data.read_bytes())
+  if how == 'cut short':
+    data.write_bytes(content[: len(content) // 2])
+  elif how == 'gone':
+    data.unlink()
+  elif how == 'changed':
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+  else:
+    shutil.rmtree(folder / 'state')
+
+
+def assert_same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_state_comes_back_as_it_was_saved(workdir):
+  said = []
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert_same(checkpoints.restore_last(state(0), said.append), state(20))
+  like = state(0).variables
+  for ema, expected in ((False, state(20).variables), (True, state(20).ema)):
+    assert_same(checkpoints.restore_weights(20, like, ema=ema), expected)
+  checkpoints.close()
+  assert not said
+
+
+@pytest.mark.parametrize('how', ['cut short', 'gone', 'changed', 'no state'])
+def test_a_damaged_checkpoint_is_moved_aside_for_the_one_before(workdir, how):
+  damage(workdir / 'checkpoints' / '20', how)
+  said = []
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert_same(checkpoints.restore_last(state(0), said.append), state(10))
+  (line,) = said
+  assert str(workdir / 'checkpoints' / '20') in line and '\n' not in line
+  assert [f.name[:3] for f in (workdir / 'corrupt').iterdir()] == ['20-']
+  # The run comes by that step again.
+  checkpoints.save(state(20))
+  checkpoints.close()
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert_same(checkpoints.restore_last(state(0), said.append), state(20))
+  checkpoints.close()
+
+
+def test_no_whole_checkpoint_is_said_and_the_next_start_is_anew(workdir):
+  for step in (10, 20):
+    damage(workdir / 'checkpoints' / str(step), 'cut short')
+  checkpoints = checkpoint.Checkpoints(workdir)
+  with pytest.raises(UserError, match='no checkpoint of .* is whole'):
+    checkpoints.restore_last(state(0), print)
+  checkpoints.close()
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert checkpoints.restore_last(state(0), print) is None
+  checkpoints.close()
+
+
+def test_another_networks_checkpoint_is_not_called_damaged(workdir):
+  other = state(0).replace(variables={'params': {'kernel': np.zeros((2, 2))}})
+  checkpoints = checkpoint.Checkpoints(workdir)
+  with pytest.raises(UserError, match='20 is of another network'):
+    checkpoints.restore_last(other, print)
+  assert checkpoints.steps() == [10, 20]
+  checkpoints.close()
+
+
+def test_a_file_too_large_for_the_disk_is_one_line(workdir):
+  # The limit on a file's size stands in for a full disk.
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  checkpoints = checkpoint.Checkpoints(workdir)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    with pytest.raises(UserError, match='cannot be written: File too large'):
+      checkpoints.save(state(30))
+      checkpoints.close()
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert_same(checkpoints.restore_last(state(0), print), state(20))
+  checkpoints.close()

@@ -1,0 +1,191 @@
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from hg_jax.base.config import Config, Data, Evaluate, Model, Optimizer
+from hg_jax.base.errors import UserError
+from hg_jax.model import hourglass
+from hg_jax.run import checkpoint, processes
+from hg_jax.training import optimizer, train, train_step
+
+pytestmark = pytest.mark.usefixtures('shallow', 'float64')
+
+# One of two processes; `shallow` and in `float64`, as this process is.
+PROGRAM = """
+import pathlib, sys
+import jax, numpy as np
+from hg_jax.base import config
+from hg_jax.model import hourglass
+from hg_jax.run import processes
+from hg_jax.training import train
+hourglass.DEPTH = 1
+jax.config.update('jax_enable_x64', True)
+draw = hourglass.create_variables
+hourglass.create_variables = lambda *a: jax.tree.map(np.float64, draw(*a))
+workdir = pathlib.Path(sys.argv[1])
+with processes.joined():
+  settings = config.from_json((workdir / 'config.json').read_text())
+  train.train_and_evaluate(settings, workdir)
+"""
+
+
+@pytest.fixture(scope='module')
+def float64():
+  """Weights and computation of float64.
+
+  The order of sums over devices differs, and batch statistics of few pixels
+  magnify float32's rounding of it tenfold a step.
+  """
+  draw = hourglass.create_variables
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(
+      hourglass,
+      'create_variables',
+      lambda *arguments: jax.tree.map(np.float64, draw(*arguments)),
+    )
+    jax.config.update('jax_enable_x64', True)
+    yield
+    jax.config.update('jax_enable_x64', False)
+
+
+def tiny_config(folder, **settings) -> Config:
+  return Config(
+    **{
+      'model': Model(stacks=1, features=8, dtype='float64'),
+      'data': Data(dir=str(folder), image_size=64, resident=True),
+      'optimizer': Optimizer(name='sgd', learning_rate=0.01),
+      'evaluate': Evaluate(batch_size=2, figures=0),
+      'batch_size': 8,
+      'steps': 4,
+      'log_every': 2,
+      'evaluate_every': 4,
+    }
+    | settings
+  )
+
+
+def start_two(workdir, cache) -> list[subprocess.Popen]:
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  return [
+    subprocess.Popen(
+      [sys.executable, '-c', PROGRAM, str(workdir)],
+      env=os.environ
+      | {
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
+        'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': str(process),
+        'JAX_COMPILATION_CACHE_DIR': str(cache),
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for process in range(2)
+  ]
+
+
+def last_state(config, workdir):
+  checkpoints = checkpoint.Checkpoints(workdir)
+  like = train_step.create_train_state(config, optimizer.make_optimizer(config))
+  state = checkpoints.restore(checkpoints.latest(), like)
+  checkpoints.close()
+  return state
+
+
+@pytest.fixture(scope='module')
+def half_by_two(shallow, float64, prepared, tmp_path_factory):
+  """A run of two processes of two devices each, as far as step 2."""
+  workdir = tmp_path_factory.mktemp('two')
+  config = tiny_config(prepared, steps=2)
+  checkpoint.save_config(workdir, config)
+  two = start_two(workdir, tmp_path_factory.mktemp('compiled'))
+  outputs = [process.communicate(timeout=300) for process in two]
+  assert [process.returncode for process in two] == [0, 0], outputs
+  return workdir, outputs
+
+
+def test_two_processes_train_as_one_which_goes_on_with_their_run(
+  half_by_two, prepared, tmp_path
+):
+  # As SGD does; Adam turns rounding noise into steps (SPEC 7.23).
+  workdir, _ = half_by_two
+  config = tiny_config(prepared)
+  train.train_and_evaluate(dataclasses.replace(config, steps=2), tmp_path)
+
+  def assert_same():
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-10),
+      last_state(config, workdir).variables,
+      last_state(config, tmp_path).variables,
+    )
+
+  assert_same()
+  for folder in (workdir, tmp_path):
+    train.train_and_evaluate(config, folder)
+  assert_same()
+
+
+def test_only_the_first_process_writes(half_by_two):
+  workdir, ((first, _), (second, _)) = half_by_two
+  assert 'step 2  loss' in first and 'PCKh@0.5' in first
+  assert 'step' not in second
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  assert len(lines) == len(set(lines))
+
+
+def test_a_dead_process_ends_the_other_with_one_line(
+  half_by_two, prepared, tmp_path
+):
+  endless = tiny_config(prepared, steps=10**6, log_every=1)
+  checkpoint.save_config(tmp_path, endless)
+  first, second = start_two(tmp_path, tmp_path / 'compiled')
+  while 'step 1 ' not in (line := first.stdout.readline()):
+    assert line, first.stderr.read()
+  second.kill()
+  _, errors = first.communicate(timeout=60)
+  assert first.returncode == 1
+  assert 'error: process 1 is gone, so process 0 stops' in errors
+  assert 'Traceback' not in errors and 'stack trace' not in errors
+
+
+@pytest.mark.parametrize(
+  'environment, message',
+  [
+    (
+      {'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '0'},
+      'but not JAX_COORDINATOR_ADDRESS',
+    ),
+    (
+      {
+        'JAX_COORDINATOR_ADDRESS': 'here:1',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': '2',
+      },
+      "JAX_PROCESS_ID is '2' of JAX_NUM_PROCESSES '2'",
+    ),
+    (
+      {
+        'JAX_COORDINATOR_ADDRESS': 'here',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': '1',
+      },
+      'must be host:port',
+    ),
+  ],
+)
+def test_half_a_description_of_the_processes_is_refused(
+  monkeypatch, environment, message
+):
+  for name, value in environment.items():
+    monkeypatch.setenv(name, value)
+  with pytest.raises(UserError, match=message), processes.joined():
+    pass

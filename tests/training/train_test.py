@@ -1,0 +1,247 @@
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from hg_jax.base import config as config_lib
+from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
+from hg_jax.base.errors import UserError
+from hg_jax.data import examples, records
+from hg_jax.evaluation import evaluate
+from hg_jax.run import checkpoint, writer
+from hg_jax.training import health, optimizer, train, train_step
+
+pytestmark = pytest.mark.usefixtures('shallow')
+
+
+def tiny_config(folder='nowhere', **settings) -> Config:
+  """A network of 8 features, and few steps."""
+  return Config(
+    **{
+      'model': Model(stacks=1, features=8),
+      'data': Data(dir=str(folder), image_size=64),
+      'augment': Augment(rotation=20.0),
+      'optimizer': Optimizer(name='sgd', learning_rate=0.1),
+      'evaluate': Evaluate(batch_size=8, figures=0),
+      'batch_size': 4,
+      'steps': 6,
+      'log_every': 2,
+      'checkpoint_every': 2,
+      'evaluate_every': 4,
+    }
+    | settings
+  )
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+  with pytest.raises(UserError, match='batch_size is 6, which 4 devices'):
+    train.check_devices(tiny_config(batch_size=6))
+
+
+@pytest.fixture(scope='module')
+def finished(shallow, prepared, tmp_path_factory):
+  """A run of Adam, uninterrupted."""
+  config = tiny_config(
+    prepared, optimizer=Optimizer(name='adam', learning_rate=1e-3)
+  )
+  workdir = tmp_path_factory.mktemp('finished')
+  checkpoint.save_config(workdir, config)
+  train.train_and_evaluate(config, workdir)
+  return config, workdir
+
+
+def last_state(config, workdir):
+  tx = optimizer.make_optimizer(config)
+  checkpoints = checkpoint.Checkpoints(workdir)
+  state = checkpoints.restore(
+    checkpoints.latest(), train_step.create_train_state(config, tx)
+  )
+  checkpoints.close()
+  return state
+
+
+def test_a_run_cut_in_two_ends_as_an_uninterrupted_one(finished, tmp_path):
+  config, workdir = finished
+  # 3 is no multiple of checkpoint_every: the end of a run is always saved.
+  train.train_and_evaluate(dataclasses.replace(config, steps=3), tmp_path)
+  train.train_and_evaluate(config, tmp_path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(config, workdir),
+    last_state(config, tmp_path),
+  )
+
+
+def test_the_log_has_every_number_that_is_promised(finished):
+  _, workdir = finished
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in lines]
+  steps = {
+    kind: [r['step'] for r in records if r['kind'] == kind]
+    for kind in ('train', 'valid')
+  }
+  assert steps == {'train': [2, 4, 6], 'valid': [4, 6]}
+  assert records[0].keys() >= {
+    'loss',
+    'skill',
+    'learning_rate',
+    'images_per_second',
+    'waiting_for_data',
+    'gradient_norm',
+    'loss_stack0',
+    'memory_gb',
+    'recompilations',
+  }
+  assert records[-1].keys() >= {'loss', 'skill', 'all_joints', 'standard'}
+  assert list((workdir / 'tensorboard').glob('events.*'))
+
+
+def test_the_best_and_the_last_two_checkpoints_stay(finished):
+  _, workdir = finished
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert set(checkpoints.steps()) >= {4, 6}
+  assert checkpoints.latest() == 6
+  assert checkpoints.best() in (4, 6)
+  checkpoints.close()
+
+
+def test_settings_that_make_another_run_are_named(finished):
+  config, workdir = finished
+  longer = dataclasses.replace(config, steps=1000)
+  checkpoint.require_same_run(workdir, longer)
+  other = dataclasses.replace(config, model=Model(stacks=3, features=8))
+  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
+    checkpoint.require_same_run(workdir, other)
+  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
+    checkpoint.require_same_network(workdir, other)
+  # The network is the same however it was trained.
+  other = dataclasses.replace(config, optimizer=Optimizer(), seed=1)
+  checkpoint.require_same_network(workdir, other)
+  with pytest.raises(UserError, match=r'seed = 0 \(now 1\)'):
+    checkpoint.require_same_run(workdir, other)
+
+
+def test_a_config_survives_its_json(finished):
+  config, workdir = finished
+  assert checkpoint.load_config(workdir) == config
+  with pytest.raises(UserError, match='another version'):
+    config_lib.from_json('{"seed": 0}')
+
+
+def test_a_run_that_began_with_the_weights_of_another_evaluates_as_it(
+  finished, prepared, tmp_path
+):
+  config, workdir = finished
+  # At a rate of 0 the weights stay; the running statistics do not.
+  still = dataclasses.replace(
+    config,
+    init_from=str(workdir),
+    optimizer=Optimizer(name='sgd', learning_rate=0.0),
+    steps=1,
+  )
+  train.train_and_evaluate(still, tmp_path)
+  best = checkpoint.Checkpoints(workdir)
+  step = best.best()
+  variables = best.restore_weights(
+    step, last_state(config, workdir).variables, ema=False
+  )
+  best.close()
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(still, tmp_path).variables['params'],
+    variables['params'],
+  )
+  other = dataclasses.replace(still, model=Model(stacks=2, features=8))
+  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 2\)'):
+    train.train_and_evaluate(other, tmp_path / 'other')
+
+
+def test_a_planted_nan_is_called_that_with_its_people(
+  finished, prepared, tmp_path
+):
+  config, workdir = finished
+  shutil.copytree(workdir, tmp_path / 'run')
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
+  state = last_state(config, workdir)
+  kernel = state.variables['params']['stem']['conv']['kernel']
+  kernel[0, 0, 0, 0] = np.nan
+  checkpoints.save(state.replace(step=np.int32(7)))
+  checkpoints.close()
+  longer = dataclasses.replace(config, steps=20)
+  with pytest.raises(UserError, match='step 8: the loss is nan') as told:
+    train.train_and_evaluate(longer, tmp_path / 'run')
+  crops = records.read(prepared, 'train')
+  shown = examples.training(crops, config, first=7 * 4, count=4)
+  for row in shown.row:
+    assert crops.people.image[row] in str(told.value)
+  assert 'the last good checkpoint is of step 7' in str(told.value)
+
+
+def test_too_little_memory_names_the_levers(finished, tmp_path, monkeypatch):
+  def exhausted(*_):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
+
+  monkeypatch.setattr(train.train_step, 'make_train_step', lambda *_: exhausted)
+  config, _ = finished
+  with pytest.raises(UserError, match='batch_size=4 .*accumulate_steps=2'):
+    train.train_and_evaluate(config, tmp_path)
+
+
+def test_sigterm_saves_the_step_that_the_run_stands_at(
+  finished, tmp_path, monkeypatch
+):
+  config, workdir = finished
+  add = health.Health.add
+
+  def signal_at_step_1(self, step, metrics):
+    if step == 1:
+      os.kill(os.getpid(), signal.SIGTERM)
+    add(self, step, metrics)
+
+  monkeypatch.setattr(health.Health, 'add', signal_at_step_1)
+  with pytest.raises(train.Stopped, match='stopped at step 2') as stopped:
+    train.train_and_evaluate(config, tmp_path)
+  assert stopped.value.signal == signal.SIGTERM
+  train.train_and_evaluate(config, tmp_path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(config, workdir),
+    last_state(config, tmp_path),
+  )
+
+
+@pytest.mark.parametrize('during', [4, 6])
+def test_a_signal_ends_an_evaluation_which_the_next_start_makes(
+  finished, tmp_path, monkeypatch, during
+):
+  config, workdir = finished
+  # 6 is the last step.
+  evaluations = itertools.count(4, 2)
+  run = evaluate.Evaluator.run
+
+  def signal_in_it(self, variables, *, stopped):
+    if next(evaluations) == during:
+      os.kill(os.getpid(), signal.SIGINT)
+    return run(self, variables, stopped=stopped)
+
+  monkeypatch.setattr(evaluate.Evaluator, 'run', signal_in_it)
+  with pytest.raises(train.Stopped, match=f'stopped at step {during}'):
+    train.train_and_evaluate(config, tmp_path)
+  train.train_and_evaluate(config, tmp_path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(config, workdir),
+    last_state(config, tmp_path),
+  )
+  for folder in (workdir, tmp_path):
+    records = writer.read_metrics(folder / 'metrics.jsonl')
+    assert [r['step'] for r in records if r['kind'] == 'valid'] == [4, 6]
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  assert all(checkpoints.evaluated(step) for step in (4, 6))
+  checkpoints.close()
