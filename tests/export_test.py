@@ -4,37 +4,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.export
 import numpy as np
 import pytest
 
 from hg_jax import export
-from hg_jax.base.errors import UserError
+from hg_jax.data import examples, images, records
 from hg_jax.evaluation import inference
-from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
 
 
 @pytest.fixture(scope='module')
-def config(tiny_run):
-  return checkpoint.load_config(tiny_run)
-
-
-@pytest.fixture(scope='module')
-def exported(tiny_run, config, tmp_path_factory) -> Path:
-  _, variables = inference.load_variables(tiny_run, config, 'best')
+def exported(tiny_run, tmp_path_factory) -> Path:
   path = tmp_path_factory.mktemp('exported') / 'pose.stablehlo'
+  config = checkpoint.load_config(tiny_run)
+  _, variables = inference.load_variables(tiny_run, config, 'best')
   path.write_bytes(export.serialize(config, variables, flip_test=True))
   return path
 
 
-def test_the_file_finds_the_runs_joints_in_prepared_people(
-  exported, config, prepared, tiny_predictor
+@pytest.fixture(scope='module')
+def crops(tiny_run, prepared) -> np.ndarray:
+  """The validation people as evaluation shows them to the network."""
+  config = checkpoint.load_config(tiny_run)
+  people = records.read(prepared, 'valid')
+  shown, _ = examples.evaluation(people, config, first=0, count=len(people))
+  crops = np.array(
+    [
+      images.warp(people.decode(row), map_, config.data.image_size)
+      for row, map_ in zip(shown.row, shown.crop_to_input, strict=True)
+    ]
+  )
+  assert crops.shape == (6, 64, 64, 3) and crops.std() > 20
+  return crops
+
+
+def test_exported_function_finds_the_runs_joints(
+  exported, crops, tiny_predictor
 ):
-  crops = export.prepared_people(config, prepared)
-  assert crops.shape == (6, 64, 64, 3)  # the fixture's validation people
-  joints, scores = export.compare(exported, tiny_predictor, crops)
-  assert joints <= 0.05 and scores <= 1e-5
-  assert exported.exists()
+  function = jax.export.deserialize(bytearray(exported.read_bytes()))
+  joints, scores = function.call(crops)
+  expected_joints, expected_scores, _ = tiny_predictor.people(crops)
+  np.testing.assert_allclose(joints, expected_joints, atol=0.05)
+  np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
 
 
 # What its user runs: any number of crops, and no module of ours.
@@ -52,11 +64,9 @@ numpy.savez(sys.argv[2] + '.npz', joints=joints, scores=scores)
 """
 
 
-def test_the_file_needs_nothing_but_jax(
-  exported, config, tiny_predictor, tmp_path
+def test_exported_file_needs_nothing_but_jax(
+  exported, crops, tiny_predictor, tmp_path
 ):
-  crops = export.drawn_people(config)
-  assert crops.std() > 20  # They are pictures.
   np.save(tmp_path / 'crops.npy', crops)
   subprocess.run(
     [sys.executable, '-c', PROGRAM, exported, tmp_path / 'crops.npy'],
@@ -68,20 +78,7 @@ def test_the_file_needs_nothing_but_jax(
   np.testing.assert_allclose(theirs['scores'], scores[:3], atol=1e-5)
 
 
-def test_a_file_of_another_network_is_deleted(exported, config, tmp_path):
-  copy = tmp_path / 'pose.stablehlo'
-  copy.write_bytes(exported.read_bytes())
-  model = hourglass.create_model(config)
-  other = inference.Predictor(
-    model, hourglass.create_variables(model, 1, 64), image_size=64
-  )
-  crops = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 3), np.uint8)
-  with pytest.raises(UserError, match='joints differ by'):
-    export.compare(copy, other, crops)
-  assert not copy.exists()
-
-
-def test_the_command_asks_for_what_is_missing(tiny_run):
+def test_command_asks_for_a_missing_flag(tiny_run):
   result = subprocess.run(
     [sys.executable, '-m', 'hg_jax.export', f'--workdir={tiny_run}'],
     capture_output=True,

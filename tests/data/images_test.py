@@ -41,7 +41,7 @@ def centroid(picture):
     ((190.5, 120.0), 3000.0),  # shrunk in the image first
   ],
 )
-def test_what_is_seen_maps_back_to_where_it_is(center, side):
+def test_input_map_finds_a_disk_in_the_input(center, side):
   spot = np.array([205.0, 148.0])
   radius = max(side / 12, 4)
   picture = disk(900, 700, spot, radius)
@@ -53,7 +53,7 @@ def test_what_is_seen_maps_back_to_where_it_is(center, side):
 
 
 @pytest.mark.parametrize('side', [512, 4096])
-def test_a_fine_pattern_becomes_its_mean(side):
+def test_input_averages_a_fine_pattern(side):
   y, x = np.mgrid[:side, :side]
   board = np.repeat(np.uint8(255 * ((x + y) % 2))[..., None], 3, axis=-1)
   seen, _ = images.input_of(board, (side / 2, side / 2), side, SIZE)
@@ -61,7 +61,7 @@ def test_a_fine_pattern_becomes_its_mean(side):
   assert np.abs(inner - 127).max() <= 1
 
 
-def test_what_is_seen_is_what_evaluation_sees_from_a_prepared_crop():
+def test_input_equals_that_of_a_prepared_crop():
   # As `prepare` cuts by default; only the JPEG is missing.
   margin = round(augmentation.margin(config.Augment()), 4)
   picture = smooth_noise(1400, 1200)
@@ -74,7 +74,7 @@ def test_what_is_seen_is_what_evaluation_sees_from_a_prepared_crop():
   np.testing.assert_array_equal(seen, prepared)
 
 
-def test_a_panorama_takes_no_gigabytes():
+def test_input_of_a_panorama_is_shrunk_first():
   seen, image_to_input = images.input_of(
     np.full((10, 20_000, 3), 255, np.uint8), (10_000, 5), 25_000, 256
   )
@@ -84,7 +84,7 @@ def test_a_panorama_takes_no_gigabytes():
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_a_turned_photo_is_read_upright(orientation, tmp_path):
+def test_read_upright_applies_the_orientation(orientation, tmp_path):
   picture = smooth_noise(40, 60)[..., ::-1]
   # EXIF: how the stored pixels must be turned to be upright.
   stored = {
@@ -108,7 +108,7 @@ def test_a_turned_photo_is_read_upright(orientation, tmp_path):
   np.testing.assert_array_equal(read[..., ::-1], stored)
 
 
-def test_cmyk_becomes_the_colors_that_it_shows(tmp_path):
+def test_read_upright_converts_cmyk(tmp_path):
   picture = smooth_noise(40, 60)
   photo = Image.fromarray(picture[..., ::-1]).convert('CMYK')
   photo.save(tmp_path / 'photo.jpg', quality=98)
@@ -116,7 +116,7 @@ def test_cmyk_becomes_the_colors_that_it_shows(tmp_path):
   assert np.abs(read.astype(int) - picture).max() < 8
 
 
-def test_a_broken_photo_is_named(tmp_path):
+def test_read_upright_names_a_broken_photo(tmp_path):
   path = tmp_path / 'photo.jpg'
   with pytest.raises(UserError, match='photo.jpg cannot be read: No such'):
     images.read_upright(path)

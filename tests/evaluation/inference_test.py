@@ -25,7 +25,7 @@ def photo():
   return cv2.normalize(blurred, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
 
 
-def test_who_is_moved_in_the_photo_is_found_as_far_away(tiny_predictor, photo):
+def test_joints_move_with_the_person(tiny_predictor, photo):
   joints, scores = tiny_predictor(photo, BOX)
   assert joints.shape == (16, 2) and scores.shape == (16,)
   right, down = 40, 17
@@ -37,7 +37,7 @@ def test_who_is_moved_in_the_photo_is_found_as_far_away(tiny_predictor, photo):
   np.testing.assert_array_equal(same, scores)
 
 
-def test_joints_are_where_the_heatmaps_say(tiny_predictor, photo):
+def test_joints_are_decoded_from_the_heatmaps(tiny_predictor, photo):
   seen, input_to_image = tiny_predictor.look(photo, BOX)
   joints, scores, maps = tiny_predictor.people(seen[None])
   decoded, values = heatmaps.decode(np.asarray(maps))
@@ -49,9 +49,7 @@ def test_joints_are_where_the_heatmaps_say(tiny_predictor, photo):
   )
 
 
-def test_the_flip_test_sees_no_difference_between_a_photo_and_its_mirror(
-  tiny_predictor, photo
-):
+def test_flip_test_is_symmetric(tiny_predictor, photo):
   seen, _ = tiny_predictor.look(photo, BOX)
   _, _, maps = tiny_predictor.people(seen[None])
   _, _, mirrored = tiny_predictor.people(seen[None, :, ::-1])
@@ -60,16 +58,14 @@ def test_the_flip_test_sees_no_difference_between_a_photo_and_its_mirror(
   )
 
 
-def test_the_whole_photo_is_the_box_of_its_size(tiny_predictor, photo):
+def test_default_box_is_the_whole_photo(tiny_predictor, photo):
   for ours, theirs in zip(
     tiny_predictor(photo), tiny_predictor(photo, (0, 0, 90, 120)), strict=True
   ):
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_photo_of_another_size_does_not_compile_again(
-  tiny_predictor, photo, caplog
-):
+def test_photo_size_does_not_compile_again(tiny_predictor, photo, caplog):
   tiny_predictor(photo)
   with jax.log_compiles(), caplog.at_level('WARNING'):
     caplog.clear()
@@ -77,13 +73,13 @@ def test_a_photo_of_another_size_does_not_compile_again(
   assert not [r for r in caplog.records if 'Compiling' in r.getMessage()]
 
 
-def test_an_image_that_is_not_of_bytes_in_rgb_is_refused(tiny_predictor, photo):
+def test_image_must_be_rgb_bytes(tiny_predictor, photo):
   for image in (photo[..., 0], photo / 255, np.dstack([photo, photo[..., :1]])):
     with pytest.raises(ValueError, match='must be uint8'):
       tiny_predictor(image)
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
+def test_folder_without_a_run_is_named(tmp_path):
   with pytest.raises(UserError, match='holds no run'):
     inference.Predictor.from_workdir(tmp_path)
 

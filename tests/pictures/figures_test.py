@@ -47,7 +47,7 @@ def heatmap_panel(crop, heatmap):
 
 
 @pytest.mark.parametrize('point', [(100.0, 200.0), (100.5, 37.25)])
-def test_a_dot_is_centered_on_its_coordinates(point):
+def test_dot_is_centered_on_its_coordinates(point):
   only_head = np.array([False, False, True])
   drawn = figures.annotated(
     BLACK, np.array([(9, 9), (9, 9), point]), only_head, SKELETON
@@ -55,7 +55,7 @@ def test_a_dot_is_centered_on_its_coordinates(point):
   np.testing.assert_allclose(centroid(drawn[..., 0]), point, atol=0.07)
 
 
-def test_a_small_crop_is_enlarged_about_the_same_coordinates():
+def test_annotated_enlarges_a_small_crop():
   drawn = figures.annotated(
     np.zeros((64, 64, 3), np.uint8),
     np.array([(9, 9), (9, 9), (20.25, 40.75)]),
@@ -68,7 +68,7 @@ def test_a_small_crop_is_enlarged_about_the_same_coordinates():
   )
 
 
-def test_heatmap_pixel_j_covers_crop_pixels_4j_to_4j_plus_4():
+def test_heatmap_pixel_covers_four_crop_pixels():
   crop = np.full((256, 256, 3), 90, np.uint8)
   heatmap = np.zeros((64, 64), np.float32)
   cold = heatmap_panel(crop, heatmap)
@@ -79,7 +79,7 @@ def test_heatmap_pixel_j_covers_crop_pixels_4j_to_4j_plus_4():
   np.testing.assert_array_equal(changed, expected)
 
 
-def test_a_heatmap_peak_lies_under_the_dot_decoded_from_it():
+def test_heatmap_peak_lies_under_its_decoded_joint():
   # The peak at row 10, column 20 is the heatmap's (20.5, 10.5): crop px x 6.
   heatmap = np.zeros((64, 64), np.float32)
   cold = heatmap_panel(BLACK, heatmap)
@@ -92,7 +92,7 @@ def test_a_heatmap_peak_lies_under_the_dot_decoded_from_it():
   np.testing.assert_allclose(centroid(heat), centroid(dot[..., 0]), atol=0.07)
 
 
-def test_truth_is_white_hits_are_pink_and_misses_red():
+def test_overlay_colors_truth_hits_and_misses():
   truth = [(50.5, 50.5), (300.5, 50.5), (200.5, 300.5)]
   guess = [(80.5, 50.5), (300.5, 80.5), (200.5, 330.5)]
   drawn = overlay(BLACK, truth, guess, [True, False, True])
@@ -107,7 +107,7 @@ def test_truth_is_white_hits_are_pink_and_misses_red():
   assert lightness[0] - lightness[1] > 80
 
 
-def test_limbs_are_the_predictions_in_the_colors_of_their_sides():
+def test_overlay_draws_predicted_limbs_by_side():
   guess = [(20.5, 20.5), (360.5, 20.5), (190.5, 190.5)]
   truth = np.array(guess) + 60
   drawn = overlay(BLACK, truth, guess, [True] * 3)
@@ -115,7 +115,7 @@ def test_limbs_are_the_predictions_in_the_colors_of_their_sides():
   assert tuple(drawn[105, 275]) == figures.SIDES['left']
 
 
-def test_unlabeled_joints_and_their_limbs_are_not_drawn():
+def test_overlay_leaves_out_unlabeled_joints():
   points = [(50, 50), (300, 50), (200, 300)]
   drawn = overlay(BLACK, points, points, [False] * 3, labeled=[False] * 3)
   assert not drawn.any()
@@ -125,14 +125,14 @@ def test_unlabeled_joints_and_their_limbs_are_not_drawn():
   assert not drawn[:, :150].any()
 
 
-def test_the_crop_given_is_left_as_it_was():
+def test_figures_leave_the_crop_as_it_was():
   crop = np.full((SIDE, SIDE, 3), 200, np.uint8)
   overlay(crop, [(9, 9)] * 3, [(50, 50)] * 3, [True] * 3)
   figures.stack_sheet(crop, np.ones((2, 96, 96, 3), np.float32), 1, SKELETON)
   assert (crop == 200).all()
 
 
-def test_a_sheet_holds_every_picture_in_its_cell():
+def test_sheet_holds_every_picture_in_its_cell():
   pictures = [np.full((20, 30, 3), 50 * n, np.uint8) for n in range(1, 6)]
   page = figures.sheet(pictures, columns=2)
   # Three rows of 20 px and two columns of 30 px, 8 px between and around.
@@ -146,7 +146,7 @@ def test_a_sheet_holds_every_picture_in_its_cell():
     figures.sheet([], columns=2)
 
 
-def test_every_stack_has_its_own_panel():
+def test_stack_sheet_has_a_panel_per_stack():
   heatmaps = np.zeros((8, 64, 64, 3), np.float32)
   page = figures.stack_sheet(
     np.zeros((256, 256, 3), np.uint8), heatmaps, 1, SKELETON
@@ -155,7 +155,7 @@ def test_every_stack_has_its_own_panel():
   assert page.shape == (44 + 2 * (256 + 28 + 8) + 8, 4 * (256 + 8) + 8, 3)
 
 
-def test_the_worst_come_first_and_nobody_without_joints():
+def test_worst_and_random_skips_unlabeled_people():
   labeled = np.array(
     [
       [True, True, True],  # 2/3
@@ -182,7 +182,7 @@ def test_the_worst_come_first_and_nobody_without_joints():
   np.testing.assert_array_equal(chosen['random'], again['random'])
 
 
-def test_overlays_need_only_the_crops_of_the_chosen(tmp_path):
+def test_save_overlays_needs_only_the_chosen_crops(tmp_path):
   paths = figures.save_overlays(
     tmp_path / 'figures',
     {'worst': [3], 'random': [0, 3], 'empty': []},
@@ -201,14 +201,14 @@ def test_overlays_need_only_the_crops_of_the_chosen(tmp_path):
   assert all(cv2.imread(str(path)) is not None for path in paths)
 
 
-def test_pictures_are_written_as_rgb(tmp_path):
+def test_write_takes_rgb(tmp_path):
   red = np.full((4, 6, 3), (200, 10, 30), np.uint8)
   figures.write(tmp_path / 'new' / 'red.png', red)
   blue_green_red = cv2.imread(str(tmp_path / 'new' / 'red.png'))
   assert blue_green_red[0, 0].tolist() == [30, 10, 200]
 
 
-def test_a_path_that_cannot_be_written_is_one_clear_line(tmp_path):
+def test_write_names_a_path_it_cannot_write(tmp_path):
   with pytest.raises(UserError, match='red.txt is no picture'):
     figures.write(tmp_path / 'red.txt', BLACK)
   (tmp_path / 'file').touch()
