@@ -20,7 +20,7 @@ from hg_jax.base.command import cache_compilations, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.evaluation import report
-from hg_jax.run import checkpoint, interruption, processes
+from hg_jax.run import checkpoint, processes, signals
 from hg_jax.training import train
 
 FLAGS = flags.FLAGS
@@ -73,13 +73,13 @@ def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
   """
   train.check_devices(config)
   with contextlib.ExitStack() as held:
-    processes.first_does(lambda: _begin_folder(config, workdir, held))
+    processes.run_on_first(lambda: _begin_folder(config, workdir, held))
     try:
       train.train_and_evaluate(config, workdir, profile=profile)
     except train.Stopped as stopped:
-      if processes.first():
+      if processes.is_first_process():
         print(stopped, file=sys.stderr)
-      sys.exit(interruption.status(stopped.signal or signal.SIGTERM))
+      sys.exit(signals.exit_status(stopped.signal or signal.SIGTERM))
 
 
 def _begin_folder(

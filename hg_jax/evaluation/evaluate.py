@@ -96,7 +96,7 @@ class Evaluator:
     # Out of their mesh, which with many processes is not ours.
     variables = jax.device_put(jax.device_get(variables), self._whole)
     outputs = self._turns(variables, stopped)
-    if processes.together(np.int32(stopped())).any():
+    if processes.all_gather(np.int32(stopped())).any():
       raise Interrupted
     counts, errors, joints, score = zip(*_in_turn(outputs), strict=True)
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
@@ -122,7 +122,7 @@ class Evaluator:
       leave=False,
       delay=5,  # s; what is over sooner needs no bar
       mininterval=1,
-      disable=not processes.first(),
+      disable=not processes.is_first_process(),
     )
     with bar:
       for batch in self._batches():
@@ -152,7 +152,7 @@ class Evaluator:
 def _in_turn(outputs: list[Any]) -> list[Any]:
   """The outputs of all processes' batches, in the order of the batches."""
   turns = jax.tree.map(lambda *batches: np.stack(batches), *outputs)
-  everyone = processes.together(turns)  # [process, turn, ...]
+  everyone = processes.all_gather(turns)  # [process, turn, ...]
   return [
     jax.tree.map(lambda x: x[process, turn], everyone)  # noqa: B023
     for turn in range(len(outputs))

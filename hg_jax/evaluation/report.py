@@ -56,7 +56,7 @@ def evaluate_run(
   raw = None
   if config.ema_decay:
     *_, raw = _evaluated(evaluator, workdir, config, str(step), ema=False)
-  if not processes.first():
+  if not processes.is_first_process():
     return
   print(f'\n{workdir}, step {step}')
   written = [workdir / 'predictions.h5']
@@ -98,7 +98,7 @@ def _evaluated(
     return np.int32(step), variables
 
   like = np.int32(0), hourglass.variables_like(config)
-  step, variables = processes.by_first(load, like=like)
+  step, variables = processes.broadcast_from_first(load, like=like)
   return int(step), variables, evaluator.run(variables)
 
 

@@ -27,7 +27,7 @@ _TIMEOUT = 30  # s
 def _start() -> None:
   if not _many(os.environ):
     return
-  # Its handler of SIGTERM would replace that of `interruption`.
+  # Its handler of SIGTERM would replace those of `signals`.
   jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
@@ -78,7 +78,7 @@ def _by_hand(environment: dict[str, str]) -> dict[str, Any]:
   }
 
 
-def first() -> bool:
+def is_first_process() -> bool:
   """Whether this process is the one that reads and writes the run's folder."""
   return jax.process_index() == 0
 
@@ -123,8 +123,8 @@ def _connected() -> dict[int, socket.socket]:
   When a process dies, the system closes its connections at once, where JAX
   takes half a minute to miss it, and then dumps every thread's stack.
   """
-  server = socket.create_server(('', 0)) if first() else None
-  name, port = by_first(
+  server = socket.create_server(('', 0)) if is_first_process() else None
+  name, port = broadcast_from_first(
     lambda: (_padded(socket.gethostname()), np.int32(server.getsockname()[1])),
     like=(np.zeros(256, np.uint8), np.int32(0)),
   )
@@ -162,7 +162,7 @@ def _end_when_gone(connection: socket.socket, peer: int) -> None:
     os._exit(1)
 
 
-def by_first(make: Callable[[], Any], like: Any) -> Any:
+def broadcast_from_first(make: Callable[[], Any], like: Any) -> Any:
   """What the first process makes, in every process.
 
   Args:
@@ -173,23 +173,23 @@ def by_first(make: Callable[[], Any], like: Any) -> Any:
     return make()
   value = (
     make()
-    if first()
+    if is_first_process()
     else jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
   )
   return jax.device_get(multihost_utils.broadcast_one_to_all(value))
 
 
-def first_does(action: Callable[[], None]) -> None:
+def run_on_first(action: Callable[[], None]) -> None:
   """Has the first process do something, and the others wait for it."""
 
   def done() -> np.ndarray:
     action()
     return np.int32(0)
 
-  by_first(done, like=np.int32(0))
+  broadcast_from_first(done, like=np.int32(0))
 
 
-def together(tree: Any) -> Any:
+def all_gather(tree: Any) -> Any:
   """Trees of all processes' arrays, stacked along a new first axis."""
   if jax.process_count() == 1:
     return jax.tree.map(lambda x: np.asarray(x)[None], tree)

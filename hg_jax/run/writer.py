@@ -11,7 +11,7 @@ from tqdm import tqdm
 from hg_jax.base import files
 
 
-class Writer:
+class MetricsWriter:
   """Writes metrics under a work directory and lines to the terminal."""
 
   def __init__(self, workdir: Path, *, step: int, steps: int):
@@ -57,7 +57,7 @@ class Writer:
     self._events.close()
 
 
-class Silence:
+class NullWriter:
   """The writer of all processes but the first: writes nothing."""
 
   def progress(self) -> None:

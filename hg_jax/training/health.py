@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from hg_jax.base.config import Config
-from hg_jax.run.writer import Writer
+from hg_jax.run.writer import MetricsWriter
 from hg_jax.training import optimizer
 
 _LATE = 2  # steps
@@ -41,14 +41,16 @@ class NotFinite(Exception):
     self.what = what
 
 
-class Health:
+class TrainingMonitor:
   """A line and a record every `config.log_every` steps, and warnings.
 
   Attributes:
     stop: whether a process was asked to stop; the same in all of them.
   """
 
-  def __init__(self, writer: Writer, config: Config, *, start: int, epoch: int):
+  def __init__(
+    self, writer: MetricsWriter, config: Config, *, start: int, epoch: int
+  ):
     """Begins at step `start` of a run whose epochs have `epoch` steps."""
     self.stop = False
     self._writer = writer

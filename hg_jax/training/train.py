@@ -16,9 +16,9 @@ from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint, processes
-from hg_jax.run.interruption import Interruption
+from hg_jax.run.signals import SignalWatch
 from hg_jax.run.train_state import TrainState
-from hg_jax.run.writer import Silence, Writer
+from hg_jax.run.writer import MetricsWriter, NullWriter
 from hg_jax.training import health, messages, optimizer, train_step
 from hg_jax.training.train_step import Batch
 
@@ -102,15 +102,17 @@ def train_and_evaluate(
     for split in ('train', 'valid')
   )
   tx = optimizer.make_optimizer(config)
-  checkpoints = checkpoint.Checkpoints(workdir) if processes.first() else None
-  state = processes.by_first(
+  checkpoints = (
+    checkpoint.Checkpoints(workdir) if processes.is_first_process() else None
+  )
+  state = processes.broadcast_from_first(
     lambda: _begin(config, tx, checkpoints),
     like=jax.eval_shape(lambda: train_step.create_train_state(config, tx)),
   )
   start = int(state.step)
-  writer = Silence()
-  if processes.first():
-    writer = Writer(workdir, step=start, steps=config.steps)
+  writer = NullWriter()
+  if processes.is_first_process():
+    writer = MetricsWriter(workdir, step=start, steps=config.steps)
   writer.line(messages.begun(config, len(train_crops), len(valid_crops), start))
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
@@ -167,7 +169,7 @@ class _Run:
     train_crops: Crops,
     valid_crops: Crops,
     checkpoints: checkpoint.Checkpoints | None,
-    writer: Writer | Silence,
+    writer: MetricsWriter | NullWriter,
   ):
     self._config = config
     self._crops = train_crops
@@ -182,7 +184,7 @@ class _Run:
   def train(self, state: TrainState, *, trace_to: Path, traced: int) -> None:
     """Trains from a state on the host to the last step."""
     config, start = self._config, int(state.step)
-    watch = health.Health(
+    watch = health.TrainingMonitor(
       self._writer,
       config,
       start=start,
@@ -192,14 +194,14 @@ class _Run:
     batches = train_batches(self._crops, config, start, self._devices)
     if traced:
       batches = _traced(batches, trace_to, traced, self._writer)
-    with Interruption() as interruption:
+    with SignalWatch() as signal_watch:
       if self._owed(start):
         # A signal came while it was being evaluated.
-        if not (scores := self._evaluate(state, interruption)):
-          raise Stopped(start, interruption.signal)
+        if not (scores := self._evaluate(state, signal_watch)):
+          raise Stopped(start, signal_watch.signal)
         self._save(state, scores)
       for step, batch in enumerate(watch.timed(batches), start + 1):
-        asked = np.full(jax.local_device_count(), bool(interruption.signal))
+        asked = np.full(jax.local_device_count(), bool(signal_watch.signal))
         with watch.stepping():
           state, metrics = self._step(state, batch, asked)
         watch.add(step, metrics)
@@ -208,11 +210,11 @@ class _Run:
           watch.settle()
           scores = None
           if due and not watch.stop:
-            scores = self._evaluate(state, interruption)
+            scores = self._evaluate(state, signal_watch)
             watch.restart()
           self._save(state, scores)
           if watch.stop or (due and not scores):
-            raise Stopped(step, interruption.signal)
+            raise Stopped(step, signal_watch.signal)
 
   def _due(self, step: int) -> bool:
     """Whether the network is evaluated after this step."""
@@ -223,12 +225,12 @@ class _Run:
     """Whether the checkpoint of this step should have scores, and has none."""
     if not step or not self._due(step):
       return False
-    return not processes.by_first(
+    return not processes.broadcast_from_first(
       lambda: np.int32(self._checkpoints.evaluated(step)), like=np.int32(0)
     )
 
   def _evaluate(
-    self, state: TrainState, interruption: Interruption
+    self, state: TrainState, signal_watch: SignalWatch
   ) -> dict[str, float] | None:
     """The scores of the weights to be used: of their average, if there is.
 
@@ -237,7 +239,7 @@ class _Run:
     state = train_step.fetch(state)
     step = int(state.step)
     run = partial(
-      self._evaluator.run, stopped=lambda: interruption.signal is not None
+      self._evaluator.run, stopped=lambda: signal_watch.signal is not None
     )
     try:
       raw = run(state.variables).summary()
@@ -257,7 +259,10 @@ class _Run:
 
 
 def _traced(
-  batches: Iterator[Batch], folder: Path, steps: int, writer: Writer | Silence
+  batches: Iterator[Batch],
+  folder: Path,
+  steps: int,
+  writer: MetricsWriter | NullWriter,
 ) -> Iterator[Batch]:
   """The batches; the steps on some of the first are traced into `folder`."""
   yield from itertools.islice(batches, _PROFILE_AFTER)

@@ -34,7 +34,7 @@ def metrics(loss=0.5, zero_loss=1.0, gradient_norm=1.0, stop=0):
 
 def watch(writer, *, epoch=4, **settings):
   config = Config(**{'log_every': 2, 'steps': 100} | settings)
-  return health.Health(writer, config, start=0, epoch=epoch)
+  return health.TrainingMonitor(writer, config, start=0, epoch=epoch)
 
 
 @pytest.mark.parametrize(

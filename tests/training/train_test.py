@@ -197,14 +197,14 @@ def test_sigterm_saves_the_step_that_the_run_stands_at(
   finished, tmp_path, monkeypatch
 ):
   config, workdir = finished
-  add = health.Health.add
+  add = health.TrainingMonitor.add
 
   def signal_at_step_1(self, step, metrics):
     if step == 1:
       os.kill(os.getpid(), signal.SIGTERM)
     add(self, step, metrics)
 
-  monkeypatch.setattr(health.Health, 'add', signal_at_step_1)
+  monkeypatch.setattr(health.TrainingMonitor, 'add', signal_at_step_1)
   with pytest.raises(train.Stopped, match='stopped at step 2') as stopped:
     train.train_and_evaluate(config, tmp_path)
   assert stopped.value.signal == signal.SIGTERM
