@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
 
 
 def serialize(config: Config, variables: dict, *, flip_test: bool) -> bytes:
-  """Serializes the function from crops to joints and scores, and its weights."""
+  """Serializes the weights and the function from crops to joints and scores."""
   model = hourglass.create_model(config)
   predict = partial(inference.predict, model, variables, flip_test=flip_test)
   (batch,) = jax.export.symbolic_shape('batch')
