@@ -64,8 +64,10 @@ _PREFIX = 'model.module.'  # of its names: its trainer's, then DataParallel's
 
 _OTHER = 'this is not a network of pytorch_stacked_hourglass:'
 # The shapes of these tell the number of features and of joints.
+_FIRST = 'pre.0.conv.weight'
 _LAST_OF_STEM = 'pre.4.conv3.conv.weight'
 _HEAD = 'outs.0.conv.weight'
+_FEATURES = 256  # where PORT's stem, of fixed widths, is as wide as ours
 
 
 def from_torch(
@@ -82,6 +84,10 @@ def from_torch(
   weights = _without_prefix(state_dict)
   if any(np.ndim(weights.get(name)) != 4 for name in (_LAST_OF_STEM, _HEAD)):
     raise UserError(f'{_OTHER} missing {_LAST_OF_STEM} or {_HEAD}')
+  features = len(weights[_LAST_OF_STEM])
+  first = weights.get(_FIRST)
+  if np.shape(first)[:1] == (64,) and features != _FEATURES:
+    raise UserError(_other_stem(features))
   expected = _expected(weights)
   missing = expected.keys() - weights.keys()
   unexpected = {
@@ -99,6 +105,14 @@ def from_torch(
     # OIHW to HWIO
     variables[path] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
   return unflatten_dict(variables)
+
+
+def _other_stem(features: int) -> str:
+  return (
+    f'this network has {features} features, and only those of {_FEATURES} can '
+    'be exchanged: the stem of pytorch_stacked_hourglass has the same widths '
+    'for any number of features, ours scales with it'
+  )
 
 
 def _without_prefix(state_dict):
@@ -244,6 +258,8 @@ def convert_back(workdir: Path, output: Path, which: str) -> None:
   if output.exists():
     raise UserError(f'{output} is there already; give another file.')
   settings = checkpoint.load_config(workdir)
+  if settings.model.features != _FEATURES:
+    raise UserError(f'{workdir}: {_other_stem(settings.model.features)}')
   step, variables = inference.load_variables(workdir, settings, which)
   state_dict = {
     _PREFIX + name: torch.from_numpy(np.array(value))

@@ -168,9 +168,10 @@ def test_a_checkpoint_becomes_a_run(torch, tmp_path, wrapped):
 
 def test_a_run_becomes_the_checkpoint_that_it_was(torch, tmp_path):
   first, run, second = (tmp_path / name for name in ('1.pt', 'run', '2.pt'))
+  published = hourglass.StackedHourglass(1, joints=16)
   saved = {
     f'model.module.{name}': torch.from_numpy(value.copy())
-    for name, value in convert.to_torch(random_variables()).items()
+    for name, value in convert.to_torch(random_variables(published)).items()
   }
   torch.save({'state_dict': saved}, first)
   convert.convert(first, run)
@@ -220,6 +221,16 @@ def test_a_converted_checkpoint_sees_in_real_people_what_pytorch_sees(
   _, _, ours = predictor.people(people)
   np.testing.assert_allclose(ours, theirs.transpose(0, 2, 3, 1), atol=1e-4)
   assert theirs.std() > 0.01  # It sees something.
+
+
+def test_networks_of_other_widths_are_not_exchanged(torch, tiny_run, tmp_path):
+  # PORT's stem is 64, 128 and 128 channels wide whatever its `inp_dim`.
+  with pytest.raises(UserError, match='run: this network has 8 features'):
+    convert.convert_back(tiny_run, tmp_path / '1.pt', 'best')
+  state_dict = convert.to_torch(random_variables())
+  state_dict['pre.0.conv.weight'] = np.zeros((64, 3, 7, 7))
+  with pytest.raises(UserError, match='this network has 8 features'):
+    convert.from_torch(state_dict)
 
 
 def test_what_is_no_checkpoint_is_refused_by_name(torch, tmp_path):

@@ -74,12 +74,14 @@ class PoseNet(nn.Module):
 
   def __init__(self, stacks, features=256, joints=16):
     super().__init__()
+    # PORT's stem has 64 and 128 channels whatever `features`; ours scales.
+    half = features // 2
     self.pre = nn.Sequential(
-      Conv(3, 64, size=7, stride=2, norm=True),
-      Residual(64, 128),
+      Conv(3, half // 2, size=7, stride=2, norm=True),
+      Residual(half // 2, half),
       nn.MaxPool2d(2),
-      Residual(128, 128),
-      Residual(128, features),
+      Residual(half, half),
+      Residual(half, features),
     )
     between, every = range(stacks - 1), range(stacks)
     self.hgs = nn.ModuleList(

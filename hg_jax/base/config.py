@@ -15,7 +15,7 @@ from hg_jax.base.errors import UserError
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Model:
   stacks: int = 8
-  features: int = 256  # channels of every hourglass
+  features: int = 256  # channels of every hourglass, a multiple of 4
   dtype: str = 'float32'  # of the computation: 'float32' or 'bfloat16'
   # BatchNorm statistics over the whole batch, whatever the number of devices.
   # False: over each device's part, as the report's DataParallel had it.
@@ -179,9 +179,11 @@ def check(config: Config) -> None:
       f'config.data.image_size is {config.data.image_size}; it must be a '
       'multiple of 64.'
     )
-  if config.model.features < 2 or config.model.features % 2:
+  # The stem begins with a quarter of them.
+  if config.model.features < 4 or config.model.features % 4:
     raise UserError(
-      f'config.model.features is {config.model.features}; it must be even.'
+      f'config.model.features is {config.model.features}; it must be a '
+      'multiple of 4.'
     )
 
 

@@ -111,7 +111,11 @@ class Hourglass(nn.Module):
 
 
 class Stem(nn.Module):
-  """From the image to the first hourglass, at a quarter of the size."""
+  """Reduces the image to the first hourglass's input, a quarter of its size.
+
+  The widths are the original's 64 and 128 at its 256 features, and scale with
+  them, so that a small network is not spent on its stem.
+  """
 
   features: int
   conv: Callable[..., nn.Module]
@@ -122,11 +126,12 @@ class Stem(nn.Module):
     self, x: jax.Array
   ) -> jax.Array:  # [B,S,S,3] -> [B,H,H,features]
     block = {'conv': self.conv, 'norm': self.norm}
-    x = self.conv(64, 7, stride=2, name='conv')(x)
+    half = self.features // 2
+    x = self.conv(half // 2, 7, stride=2, name='conv')(x)
     x = nn.relu(self.norm(name='norm')(x))
-    x = Residual(128, **block, name='residual1')(x)
+    x = Residual(half, **block, name='residual1')(x)
     x = max_pool(x)
-    x = Residual(128, **block, name='residual2')(x)
+    x = Residual(half, **block, name='residual2')(x)
     return Residual(self.features, **block, name='residual3')(x)
 
 
@@ -172,7 +177,7 @@ class StackedHourglass(nn.Module):
   Attributes:
     stacks: N, every stack's heatmaps are supervised, the last are the answer.
     joints: K.
-    features: C of the hourglasses, even; the stem's widths are fixed.
+    features: C of the hourglasses, a multiple of 4: the stem begins with C / 4.
     dtype: of the computation. Parameters, batch statistics and heatmaps are
       float32 whatever it is.
     axis_name: of the `pmap` over whose devices batch statistics are averaged

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
 from orbax.checkpoint import checkpoint_managers
 
 from hg_jax.base import config as config_lib
@@ -29,6 +30,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.run.train_state import TrainState
 
 METRIC = 'all_joints'  # the best checkpoint has the highest
+_OLD_STEM = 64  # channels of the first convolution, once of every network
 
 
 class Corrupt(Exception):
@@ -186,7 +188,7 @@ class Checkpoints:
       ).checksums
       layouts = {name: _layout(section) for name, section in tree.items()}
       if any(told[name]['layout'] != layouts[name] for name in tree):
-        raise UserError(f'{folder} is of another network or optimizer.')
+        raise UserError(_other_layout(folder, tree))
       sections = self._manager.restore(
         step, args=ocp.args.Composite(state=args)
       ).state
@@ -243,6 +245,25 @@ def _layout(tree: Any) -> int:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
   ]
   return zlib.crc32('\n'.join(lines).encode())
+
+
+def _other_layout(folder: Path, tree: dict[str, Any]) -> str:
+  """Says why a checkpoint does not hold the tree that was asked for."""
+  kernel = ('params', 'stem', 'conv', 'kernel')
+  for name in ('variables', 'ema'):
+    wanted = flatten_dict(tree.get(name, {})).get(kernel)
+    if wanted is None:
+      continue
+    handler = ocp.PyTreeCheckpointHandler()
+    saved = handler.metadata(folder.resolve() / 'state').tree[name]
+    saved = flatten_dict(saved).get(kernel)
+    if saved and saved.shape[-1] == _OLD_STEM != wanted.shape[-1]:
+      return (
+        f'{folder} was saved before the stem scaled with features: its first '
+        f'convolution has {_OLD_STEM} channels, now it has '
+        f'{wanted.shape[-1]}; train it again.'
+      )
+  return f'{folder} is of another network or optimizer.'
 
 
 def _crc32(tree: Any) -> int:

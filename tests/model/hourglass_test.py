@@ -156,7 +156,7 @@ def test_training_moves_the_statistics_by_a_tenth(train, variables, images):
   jax.tree.map(lambda a, b: np.testing.assert_(np.any(a != b)), old, new)
   # The first BatchNorm sees the first convolution, which has no statistics.
   stem = variables['params']['stem']['conv']
-  x = hourglass.Conv(64, 7, stride=2).apply(
+  x = hourglass.Conv(4, 7, stride=2).apply(
     {'params': stem}, images.astype(np.float32) / 255
   )
   np.testing.assert_allclose(
@@ -208,9 +208,10 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others():
 
 
 def test_weights_are_drawn_as_the_module_itself_draws_them():
-  variables = hourglass.create_variables(MODEL, 0, 64)
+  model = hourglass.StackedHourglass(1, joints=3)
+  variables = hourglass.create_variables(model, 0, 64)
   own = jax.eval_shape(
-    partial(MODEL.init, train=False),
+    partial(model.init, train=False),
     jax.random.key(0),
     jnp.zeros((1, 64, 64, 3)),
   )

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
 from hg_jax.run.train_state import TrainState
 
@@ -98,6 +100,22 @@ def test_another_networks_checkpoint_is_not_called_damaged(workdir):
   with pytest.raises(UserError, match='20 is of another network'):
     checkpoints.restore_last(other, print)
   assert checkpoints.steps() == [10, 20]
+  checkpoints.close()
+
+
+def test_an_old_stem_is_refused_with_the_reason(tmp_path):
+  # Runs of fewer than 256 features, saved when every stem began with 64.
+  model = hourglass.StackedHourglass(1, joints=3, features=8)
+  like = hourglass.create_variables(model, 0, 64)
+  old = jax.tree.map(np.copy, like)
+  old['params']['stem']['conv']['kernel'] = np.zeros((7, 7, 3, 64), np.float32)
+  checkpoint.save_weights(tmp_path, Config(), old)
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  with pytest.raises(UserError, match='before the stem scaled with features'):
+    checkpoints.restore_weights(0, like, ema=False)
+  fresh = TrainState(step=np.int32(0), variables=like, opt_state=())
+  with pytest.raises(UserError, match='before the stem scaled with features'):
+    checkpoints.restore_last(fresh, print)
   checkpoints.close()
 
 
