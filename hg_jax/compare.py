@@ -3,31 +3,32 @@
   python -m hg_jax.compare runs/rmsprop8 runs/adam16 --output=comparison
 
 Scores compare only in one convention (`pckh.TOTALS`), on one split and for
-the same people. --published adds others' results, in the table all of them
-and in Figure 7 those of the chosen --convention.
+the same people. --published adds others' results: all of them to the table,
+those of the chosen --convention to Figure 7.
 """
 
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from absl import flags
 from matplotlib.figure import Figure
 
 from hg_jax.base import command
 from hg_jax.base.errors import UserError
+from hg_jax.evaluation import finished
+from hg_jax.evaluation.finished import Run
 from hg_jax.metrics import pckh
 from hg_jax.pictures import plots
-from hg_jax.pictures.runs import Run, differences, load, load_published
 
 
 def main(paths: list[str]) -> None:
   options = flags.FLAGS
   if not options.output:
     raise UserError('say where to write: --output=DIR.')
-  runs = load(paths)
-  published = load_published() if options.published else []
-  output = pathlib.Path(options.output)
+  runs = finished.load(paths)
+  published = finished.load_published() if options.published else []
+  output = Path(options.output)
   write(runs, published, output, convention=options.convention)
   print(f'{output}: figure7 and figure8 (.png, .svg), table.md, table.json')
 
@@ -35,7 +36,7 @@ def main(paths: list[str]) -> None:
 def write(
   runs: Sequence[Run],
   published: Sequence[Mapping],
-  output: pathlib.Path,
+  output: Path,
   *,
   convention: str,
 ) -> None:
@@ -44,10 +45,15 @@ def write(
   Raises:
     UserError: `output` cannot be written to.
   """
+  table = {
+    'runs': [{'name': run.name, **run.results} for run in runs],
+    'config_differences': finished.differences(runs),
+    'published': published,
+  }
   try:
     output.mkdir(parents=True, exist_ok=True)
     (output / 'table.md').write_text(markdown(runs, published), 'utf-8')
-    (output / 'table.json').write_text(as_json(runs, published), 'utf-8')
+    (output / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
     figure7 = bars_by_joint(runs, published, convention)
     plots.save(figure7, output / 'figure7')
     plots.save(curves_of_validation(runs, convention), output / 'figure8')
@@ -58,7 +64,7 @@ def write(
 def bars_by_joint(
   runs: Sequence[Run], published: Sequence[Mapping], convention: str
 ) -> Figure:
-  """Figure 7: the groups of joints and the total of `convention`.
+  """Draws Figure 7: the groups of joints and the total of `convention`.
 
   Published rows are drawn where they are of the same convention and split
   and have a value for every group.
@@ -75,9 +81,11 @@ def bars_by_joint(
   return plots.bars(
     [*groups, f'Total\n{convention}'],
     {
-      run.name: [*run.results['groups'].values(), total]
+      run.name: [
+        *run.results['groups'].values(),
+        run.results['totals'][convention],
+      ]
       for run in runs
-      for total in [run.results['totals'][convention]]
     },
     rows,
     title=f'Accuracy by joint: {_people(runs)}{gray}',
@@ -86,7 +94,7 @@ def bars_by_joint(
 
 
 def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
-  """Figure 8: validation loss and PCKh over the steps of training.
+  """Draws Figure 8: validation loss and PCKh over the steps of training.
 
   Losses of heatmaps with wider peaks are higher; where runs differ in that,
   their skill is drawn, the share of the all-zero prediction's loss removed.
@@ -94,63 +102,50 @@ def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
   widths = {
     run.config['data.sigma'] / run.config['data.image_size'] for run in runs
   }
-  left = {'loss': 'Validation loss, mean squared error per heatmap pixel'}
-  if len(widths) > 1:
-    left = {'skill': 'Validation skill, 1 - loss / loss of all zeros'}
-  labels = {**left, convention: f'Validation PCKh@0.5 {convention}, %'}
-  panels = [
-    plots.Curves(
-      label=label,
-      lines={
+  labels = {
+    'loss': 'Validation loss, mean squared error per heatmap pixel',
+    'skill': 'Validation skill, 1 - loss / loss of all zeros',
+    convention: f'Validation PCKh@0.5 {convention}, %',
+  }
+  del labels['skill' if len(widths) == 1 else 'loss']
+  return plots.curves(
+    {
+      label: {
         run.name: [(row['step'], row[key]) for row in run.validation]
         for run in runs
-      },
-    )
-    for key, label in labels.items()
-  ]
-  return plots.curves(panels, title='Validation during training')
-
-
-def as_json(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
-  """All numbers, and the settings that differ, for machines."""
-  table = {
-    'runs': [{'name': run.name, **run.results} for run in runs],
-    'config_differences': differences(runs),
-    'published': published,
-  }
-  return json.dumps(table, indent=2) + '\n'
+      }
+      for key, label in labels.items()
+    },
+    title='Validation during training',
+  )
 
 
 def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
-  """All numbers, and the settings that differ, for readers."""
-  names = [run.name for run in runs]
+  """Lists all numbers, and the settings that differ, for readers."""
   changed = [
     [f'`{key}`', *(f'`{value}`' for value in values)]
-    for key, values in differences(runs).items()
+    for key, values in finished.differences(runs).items()
   ]
-  stacks = max(len(run.results['stacks']) for run in runs)
+  by_stack = [
+    [_number(stack['totals']['all_joints']) for stack in run.results['stacks']]
+    for run in runs
+  ]
+  stacks = max(len(row) for row in by_stack)
+  by_stack = [
+    [run.name, *row, *[''] * (stacks - len(row))]
+    for run, row in zip(runs, by_stack, strict=True)
+  ]
   parts = [
     f'# PCKh: {_people(runs)}',
     'Percent, at 0.5 unless it says otherwise; ± is one standard error.',
     _scores(runs),
     '\n'.join(f'- `{name}`: {t.source}' for name, t in pckh.TOTALS.items()),
     '## Settings that differ',
-    _table(['setting', *names], changed) if changed else 'None.',
+    _table(['setting', *(run.name for run in runs)], changed)
+    if changed
+    else 'None.',
     '## all_joints after each stack',
-    _table(
-      ['run', *(f'{stack}' for stack in range(1, stacks + 1))],
-      [
-        [
-          run.name,
-          *(
-            _number(stack['totals']['all_joints'])
-            for stack in run.results['stacks']
-          ),
-          *[''] * (stacks - len(run.results['stacks'])),
-        ]
-        for run in runs
-      ],
-    ),
+    _table(['run', *(f'{n + 1}' for n in range(stacks))], by_stack),
   ]
   if published:
     parts += ['## Published', _published(published)]
@@ -163,25 +158,23 @@ def _people(runs: Sequence[Run]) -> str:
 
 
 def _scores(runs: Sequence[Run]) -> str:
-  groups = list(runs[0].results['groups'])
-  totals = list(pckh.TOTALS)
-  rows = [
-    [
-      run.name,
-      *(_number(value) for value in run.results['groups'].values()),
-      *(
-        f'{_number(run.results["totals"][total])} ± '
-        f'{_number(run.results["standard_error"][total])}'
-        for total in totals
-      ),
-      *(_number(run.results['totals_at_0.1'][total]) for total in totals[:2]),
-      _number(run.results['auc']),
-      f'{run.results["step"]:,}',
-    ]
-    for run in runs
+  rows = []
+  for results in (run.results for run in runs):
+    errors = results['standard_error']
+    rows.append({name: _number(x) for name, x in results['groups'].items()})
+    rows[-1] |= {
+      name: f'{_number(total)} ± {_number(errors[name])}'
+      for name, total in results['totals'].items()
+    }
+    rows[-1] |= {
+      f'{name} at 0.1': _number(results['totals_at_0.1'][name])
+      for name in ('all_joints', 'standard')
+    }
+    rows[-1] |= {'AUC': _number(results['auc']), 'step': f'{results["step"]:,}'}
+  lines = [
+    [run.name, *row.values()] for run, row in zip(runs, rows, strict=True)
   ]
-  fine = [f'{total} at 0.1' for total in totals[:2]]
-  return _table(['run', *groups, *totals, *fine, 'AUC', 'step'], rows)
+  return _table(['run', *rows[0]], lines)
 
 
 def _published(published: Sequence[Mapping]) -> str:
@@ -190,12 +183,11 @@ def _published(published: Sequence[Mapping]) -> str:
     "the test set's, `own` a metric of the authors' own. The report quotes "
     'Newell et al. as 88.1 beside its own 88.5, which is another convention.'
   )
-  head = list(published[0])
   rows = [
     ['' if value is None else str(value) for value in row.values()]
     for row in published
   ]
-  return f'{note}\n\n{_table(head, rows)}'
+  return f'{note}\n\n{_table(list(published[0]), rows)}'
 
 
 def _number(value: float | None) -> str:

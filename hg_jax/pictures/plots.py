@@ -1,10 +1,9 @@
 """The report's charts: bars per joint group and curves over steps.
 
-Series are told apart by color, and without color: bars by hatch, lines by
-dash and marker. The colors are Okabe and Ito's, made for every color vision.
+Series differ in color, and without color too: bars by hatch, lines by dash
+and marker. The colors are Okabe and Ito's, made for every color vision.
 """
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -33,19 +32,6 @@ _STYLE = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Curves:
-  """One panel: a line per run over training steps.
-
-  Attributes:
-    label: what the vertical axis measures, and its unit.
-    lines: by the run's name, its (step, value) pairs.
-  """
-
-  label: str
-  lines: Mapping[str, Sequence[tuple[int, float]]]
-
-
 def bars(
   columns: Sequence[str],
   runs: Mapping[str, Sequence[float | None]],  # percent, one per column
@@ -54,7 +40,7 @@ def bars(
   title: str,
   label: str,
 ) -> Figure:
-  """A group of bars per column, a bar per series: Figure 7 of the report.
+  """Draws a group of bars per column, a bar per series: the report's Figure 7.
 
   The axis starts at 0, or nearer the lowest bar if that is above 50, where
   differences of a point would not be seen; its label says so.
@@ -63,6 +49,10 @@ def bars(
     name: np.array(values, np.float64)  # None, where nothing is labeled: NaN
     for name, values in (*runs.items(), *published.items())
   }
+  colors = [
+    *(_COLORS[number % len(_COLORS)] for number in range(len(runs))),
+    *(_GRAYS[number % len(_GRAYS)] for number in range(len(published))),
+  ]
   lowest = np.nanmin([*series.values()])
   start = 10 * int((lowest - 5) // 10) if lowest > 50 else 0
   with matplotlib.rc_context(_STYLE):
@@ -76,9 +66,10 @@ def bars(
         width,
         bottom=start,
         label=name,
+        color=colors[number],
+        hatch=_HATCHES[number % len(_HATCHES)],
         edgecolor='#222222',
         linewidth=0.6,
-        **_bar_style(number, len(runs)),
       )
       if len(series) <= 4:
         texts = [f'{value:.1f}' for value in values]
@@ -94,24 +85,27 @@ def bars(
   return figure
 
 
-def curves(panels: Sequence[Curves], *, title: str) -> Figure:
-  """Panels side by side, a line per run in each: Figure 8 of the report.
+def curves(
+  panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
+  *,
+  title: str,
+) -> Figure:
+  """Draws a line per run over training steps: the report's Figure 8.
 
+  A panel has the vertical axis's label and by run its (step, value) pairs.
   The vertical axes hold each run from its first fifth on: before that it
   learns so much that the rest would look like one line.
   """
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(12, 5.5), layout='constrained')
-    for axes, panel in zip(
-      figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
-      for number, (name, points) in enumerate(panel.lines.items()):
-        axes.plot(
+    columns = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (label, lines) in zip(columns, panels.items(), strict=True):
+      for number, (name, points) in enumerate(lines.items()):
+        _line(
+          axes,
           *np.array(points, np.float64).T,
+          number,
           label=name,
-          color=_COLORS[number % len(_COLORS)],
-          linestyle=_DASHES[number % len(_DASHES)],
-          linewidth=1.8,
           marker=_MARKERS[number % len(_MARKERS)],
           markersize=5,
           markevery=max(1, len(points) // 12),
@@ -124,22 +118,42 @@ def curves(panels: Sequence[Curves], *, title: str) -> Figure:
       axes.ticklabel_format(
         axis='y', style='sci', scilimits=(-2, 4), useMathText=True
       )
-      axes.set_ylim(*_range(panel.lines.values()))
-      axes.set_ylabel(panel.label)
+      axes.set_ylim(*_range(lines.values()))
+      axes.set_ylabel(label)
     figure.suptitle(title, x=0.01, ha='left', fontsize=12)
-    lines, names = axes.get_legend_handles_labels()
-    figure.legend(
-      lines,
-      names,
-      loc='outside lower center',
-      ncols=min(5, len(names)),
-      handlelength=3.5,
-    )
+    _legend_of_lines(figure, axes, ncols=min(5, len(lines)))
+  return figure
+
+
+def over_thresholds(
+  thresholds: Sequence[float],  # T, head sizes
+  panels: Mapping[str, Mapping[str, np.ndarray]],  # f[T] percent, by file
+  *,
+  title: str,
+) -> Figure:
+  """Draws a panel per group of joints: its PCKh over the threshold by file."""
+  rows = -(-len(panels) // 4)
+  # The names of files may have dollar signs.
+  with matplotlib.rc_context(_STYLE | {'text.parse_math': False}):
+    figure = Figure(figsize=(11, 3.1 * rows), layout='constrained')
+    grid = figure.subplots(rows, 4, sharex=True, sharey=True, squeeze=False)
+    for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
+      for number, (file, percent) in enumerate(lines.items()):
+        _line(axes, thresholds, percent, number, label=file)
+      axes.set_title(name, fontsize=11)
+      axes.set(xlim=(0, thresholds[-1]), ylim=(0, 100))
+    for axes in grid.flat[len(panels) :]:
+      axes.set_visible(False)
+    for axes in grid[-1]:
+      axes.set_xlabel('Threshold, head sizes')
+    figure.supylabel('PCKh, % of labeled joints', fontsize=11)
+    figure.suptitle(title)
+    _legend_of_lines(figure, grid.flat[0], ncols=1)
   return figure
 
 
 def histograms(values: Mapping[str, np.ndarray], *, title: str) -> Figure:
-  """A panel per quantity: how many of its values, f[...], lie where.
+  """Draws the distribution of each quantity's values, f[...], in a panel.
 
   The names of the quantities label the axes, so they give the unit.
   """
@@ -165,17 +179,29 @@ def save(figure: Figure, path: pathlib.Path) -> None:
     figure.savefig(path.with_suffix('.svg'))
 
 
-def _bar_style(number, num_runs):
-  """Runs in color, published rows in gray; all hatched by turns."""
-  if number < num_runs:
-    color = _COLORS[number % len(_COLORS)]
-  else:
-    color = _GRAYS[(number - num_runs) % len(_GRAYS)]
-  return {'color': color, 'hatch': _HATCHES[number % len(_HATCHES)]}
+def _line(axes, x, y, number, **options):
+  """Draws the line of a series, in its color and dash."""
+  axes.plot(
+    x,
+    y,
+    color=_COLORS[number % len(_COLORS)],
+    linestyle=_DASHES[number % len(_DASHES)],
+    linewidth=1.8,
+    **options,
+  )
+
+
+def _legend_of_lines(figure, axes, *, ncols):
+  figure.legend(
+    *axes.get_legend_handles_labels(),
+    loc='outside lower center',
+    ncols=ncols,
+    handlelength=3.5,
+  )
 
 
 def _range(lines):
-  """Of the values after each line's first fifth, with a margin."""
+  """The range of the values after each line's first fifth, with a margin."""
   late = [
     value
     for points in lines

@@ -1,0 +1,118 @@
+"""Finished runs and published results, as `compare` sets them side by side.
+
+A run is a workdir with `config.json`, `metrics.jsonl` and `results.json`.
+"""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from hg_jax.base import config as config_lib
+from hg_jax.base.errors import UserError
+from hg_jax.run import writer
+
+# What an evaluation always writes.
+_RESULTS = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """What a workdir says about its run.
+
+  Attributes:
+    name: the workdir's own name, or its path where names are not unique.
+    config: each setting by its dotted name.
+    results: as evaluation wrote `results.json`.
+    validation: the rows of `metrics.jsonl` of a validation, by rising step.
+  """
+
+  name: str
+  config: dict
+  results: dict
+  validation: list[dict]
+
+
+def load(paths: Sequence[str]) -> list[Run]:
+  """Reads runs that can be compared.
+
+  Raises:
+    UserError: a file is missing or damaged, or the runs were not scored on
+      the same people and joints.
+  """
+  folders = [Path(path) for path in paths]
+  if not folders:
+    raise UserError('name the folder of at least one run.')
+  if len({folder.resolve() for folder in folders}) < len(folders):
+    raise UserError('a run is named twice; name each once.')
+  names = [folder.resolve().name for folder in folders]
+  if len(set(names)) < len(names):
+    names = [str(folder) for folder in folders]
+  runs = [
+    _load(folder, name) for folder, name in zip(folders, names, strict=True)
+  ]
+  first = runs[0]
+  for run in runs[1:]:
+    for what in ('split', 'people', 'groups'):
+      a, b = (
+        ', '.join(value) if isinstance(value, dict) else value
+        for value in (first.results[what], run.results[what])
+      )
+      if a != b:
+        raise UserError(
+          f'{first.name} and {run.name} were scored on different people or '
+          f'joints ({what} {a} and {b}); evaluate both on the same.'
+        )
+  return runs
+
+
+def _load(folder: Path, name: str) -> Run:
+  if not folder.is_dir():
+    raise UserError(f"{folder} is not a folder; name a run's workdir.")
+  path = folder / 'results.json'
+  if not path.exists():
+    raise UserError(
+      f'{folder} has no results.json; evaluate the run first, with --mode='
+      f'evaluate --workdir={folder}.'
+    )
+  try:
+    results = json.loads(path.read_text())
+    if missing := [key for key in _RESULTS if key not in results]:
+      raise LookupError(f'results.json lacks {", ".join(missing)}')
+    rows = writer.read_metrics(folder / 'metrics.jsonl')
+    # A resumed run may repeat a step.
+    rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
+    config = config_lib.from_json((folder / 'config.json').read_text())
+  except (OSError, ValueError, LookupError, TypeError) as error:
+    raise UserError(
+      f'{folder} is damaged, or of another version of hg_jax ({error}).'
+    ) from error
+  if not rows:
+    raise UserError(f'{folder} has no validation; train to the first one.')
+  return Run(
+    name=name,
+    config=config_lib.flat(config),
+    results=results,
+    validation=[rows[step] for step in sorted(rows)],
+  )
+
+
+def load_published() -> list[dict]:
+  """Reads `published.csv`: text as it is, numbers in percent or None."""
+  text = (resources.files('hg_jax.evaluation') / 'published.csv').read_text()
+  words = ('name', 'convention', 'split', 'source', 'note')
+  return [
+    {
+      key: value if key in words else float(value) if value else None
+      for key, value in row.items()
+    }
+    for row in csv.DictReader(text.splitlines())
+  ]
+
+
+def differences(runs: Sequence[Run]) -> dict[str, list]:
+  """The settings that differ, with a value per run."""
+  values = {key: [run.config[key] for run in runs] for key in runs[0].config}
+  return {key: row for key, row in values.items() if row != [row[0]] * len(row)}
