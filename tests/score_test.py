@@ -124,11 +124,15 @@ def run(*args):
   )
 
 
+def scored(path, people):
+  return score.summarize(score.load(path, people), people)
+
+
 @pytest.mark.parametrize('file', [S1, S2, TOMPSON])
-def test_published_predictions_score_as_in_spec_section_6(
+def test_score_of_published_predictions_is_as_in_spec(
   file, people, official, published
 ):
-  result = score.summarize(score.load(published / file, people))
+  result = scored(published / file, people)
   values = result['joints'] | result['groups']
   columns = [values[name] for name in COLUMNS]
   np.testing.assert_allclose(
@@ -136,7 +140,7 @@ def test_published_predictions_score_as_in_spec_section_6(
   )
   hard = [
     result['joints'][mpii.SKELETON.joints[k]]
-    for k in pckh.TOTALS['hard_joints'].joints
+    for k in pckh.TOTALS['hard_joints'].parts[0]
   ]
   np.testing.assert_allclose(
     (
@@ -148,7 +152,7 @@ def test_published_predictions_score_as_in_spec_section_6(
     rtol=0,
     atol=ROUNDING,
   )
-  result = score.summarize(score.load(published / file, official))
+  result = scored(published / file, official)
   np.testing.assert_allclose(
     (
       result['totals']['standard'],
@@ -165,10 +169,10 @@ def test_published_predictions_score_as_in_spec_section_6(
 @pytest.mark.parametrize(
   'file, visible, occluded', [(S1, 91.75, 67.80), (S2, 92.86, 72.74)]
 )
-def test_visible_and_occluded_joints_score_as_in_spec_section_6(
+def test_score_by_visibility_is_as_in_spec(
   file, visible, occluded, people, published
 ):
-  result = score.summarize(score.load(published / file, people))
+  result = scored(published / file, people)
   assert result['totals_visible']['all_joints'] == pytest.approx(
     visible, abs=ROUNDING
   )
@@ -177,16 +181,19 @@ def test_visible_and_occluded_joints_score_as_in_spec_section_6(
   )
 
 
-def test_the_row_of_pytorch_pose_comes_out_to_the_digit(official, published):
-  result = score.summarize(score.load(published / S2, official))
+def test_score_equals_the_row_of_pytorch_pose(official, published):
+  result = scored(published / S2, official)
   row = [*result['groups'].values(), result['totals']['joint_mean']]
   assert ' '.join(f'{value:.2f}' for value in row) == (
     '95.80 94.57 88.12 83.31 86.24 80.88 77.44 86.76'
   )
 
 
-def test_there_are_as_many_joints_as_in_spec_section_2_2(people, published):
-  counts = score.load(published / S1, people).counts()
+def test_counts_of_labeled_joints_are_as_in_spec(people, published):
+  joints = score.load(published / S1, people).joints
+  counts = pckh.count(
+    joints, people.joints, people.labeled, people.visible, people.head_size
+  )
   visible, labeled = counts.labeled[0], counts.labeled.sum(axis=0)
   groups = {
     'Ankle': (4234, 3177),
@@ -205,10 +212,10 @@ def test_there_are_as_many_joints_as_in_spec_section_2_2(people, published):
   assert (labeled.sum(), visible.sum()) == (44239, 33996)
 
 
-def test_sampling_errors_are_those_of_spec_section_6(people, published):
+def test_standard_errors_are_as_in_spec(people, published):
   files = [score.load(published / name, people) for name in (S1, S2)]
-  error = score.summarize(files[1])['standard_error']['all_joints']
-  change = score.difference(*files)
+  error = score.summarize(files[1], people)['standard_error']['all_joints']
+  change = score.difference(*files, people)
   assert error == pytest.approx(0.30, abs=0.02)
   assert change['standard_error']['all_joints'] == pytest.approx(0.18, abs=0.02)
   assert change['totals']['all_joints'] == pytest.approx(
@@ -217,7 +224,7 @@ def test_sampling_errors_are_those_of_spec_section_6(people, published):
 
 
 @pytest.mark.parametrize('change', ['people', 'joints', 'shift'])
-def test_a_changed_file_scores_as_a_loop_says(
+def test_score_of_a_changed_file_equals_a_loop(
   change, people, published, tmp_path
 ):
   predictions = scipy.io.loadmat(published / S2)['preds']
@@ -227,13 +234,13 @@ def test_a_changed_file_scores_as_a_loop_says(
     predictions[:, [0, 5]] = predictions[:, [5, 0]]
   else:
     predictions += people.side[:, None, None] / 128
-  file = score.load(write_h5(tmp_path / 'p.h5', preds=predictions), people)
-  total = score.summarize(file)['totals']['all_joints']
+  path = write_h5(tmp_path / 'p.h5', preds=predictions)
+  total = scored(path, people)['totals']['all_joints']
   assert total == round(slow_all_joints(predictions, people), 4)
   assert abs(total - 88.198) > ROUNDING
 
 
-def test_the_people_of_our_form_are_matched_in_any_order(
+def test_load_matches_people_in_any_order(
   people, mpii_data, published, tmp_path
 ):
   # The data's README: on the 270 people whose images are there, 89.66.
@@ -250,11 +257,11 @@ def test_the_people_of_our_form_are_matched_in_any_order(
   )
   assert not result.stderr
   assert '270 of 2,958 people' in result.stdout
-  total = score.summarize(score.load(path, people))['totals']['standard']
+  total = scored(path, people)['totals']['standard']
   assert total == pytest.approx(89.66, abs=ROUNDING)
   # On these people the two files are the same.
   change = score.difference(
-    score.load(published / S2, people), score.load(path, people)
+    score.load(published / S2, people), score.load(path, people), people
   )
   assert change['people'] == 270
   assert set(change['totals'].values()) == {0}
@@ -274,24 +281,24 @@ def test_json_is_a_list_with_an_object_per_file(mpii_data, published):
   assert second['difference']['from'] == first['file']
 
 
-def test_a_plot_of_more_files_than_colors_is_written(few, tmp_path):
+def test_plot_of_more_files_than_colors(few, tmp_path):
   files = [
     score.load(write_ours(tmp_path / f'${n}$.h5', few, [0, 1, 2]), few)
     for n in range(6)
   ]
-  score.plot(files, tmp_path / 'curves.png')
+  score.plot(files, few, tmp_path / 'curves.png')
   height, width, _ = matplotlib.image.imread(tmp_path / 'curves.png').shape
   assert width > height > 500
 
 
 @pytest.mark.parametrize('path', ['nowhere/curves.png', 'curves.xyz'])
-def test_a_plot_that_cannot_be_written_is_refused(path, few, tmp_path):
+def test_plot_that_cannot_be_written_is_refused(path, few, tmp_path):
   file = score.load(write_ours(tmp_path / 'p.h5', few, [0, 1, 2]), few)
   with pytest.raises(UserError, match='cannot write the picture'):
-    score.plot([file], tmp_path / path)
+    score.plot([file], few, tmp_path / path)
 
 
-def test_every_layout_of_predictions_is_read_alike(few, tmp_path):
+def test_load_reads_every_layout_alike(few, tmp_path):
   predictions = few.joints
   write_h5(tmp_path / 'a.h5', preds=predictions)
   write_h5(tmp_path / 'b.h5', preds=predictions.T)
@@ -300,8 +307,8 @@ def test_every_layout_of_predictions_is_read_alike(few, tmp_path):
   write_ours(tmp_path / 'e.h5', few, [2, 0, 1])
   for path in sorted(tmp_path.iterdir()):
     file = score.load(path, few)
-    np.testing.assert_array_equal(file.predictions, predictions, path.name)
-    assert set(score.summarize(file)['totals'].values()) == {100}, path.name
+    np.testing.assert_array_equal(file.joints, predictions, path.name)
+    assert set(scored(path, few)['totals'].values()) == {100}, path.name
 
 
 def with_nan(joints):
@@ -313,7 +320,7 @@ def with_nan(joints):
 MISTAKES = {
   'of another shape': (
     lambda path, few: write_h5(path, preds=few.joints[:2]),
-    r'`preds` of shape \(2, 16, 2\); for the 3 people it must be '
+    r'joints of shape \(2, 16, 2\); for 3 people it must be '
     r'\(3, 16, 2\) or \(2, 16, 3\)',
   ),
   'scores alone': (
@@ -322,7 +329,7 @@ MISTAKES = {
   ),
   'text': (
     lambda path, few: write_h5(path, preds=np.full((3, 16, 2), b'1.0')),
-    'no numbers',
+    'not numbers',
   ),
   'a folder in the file': (
     lambda path, few: write_h5(path, **{'preds/inner': np.ones(3)}),
@@ -354,7 +361,7 @@ MISTAKES = {
   ),
   'columns of unequal length': (
     lambda path, few: write_ours(path, few, [0, 2], joints=few.joints),
-    r'`joints` of shape \(3, 16, 2\)',
+    r'joints of shape \(3, 16, 2\); for 2 people it must be \(2, 16, 2\)',
   ),
   'nobody': (
     lambda path, few: write_ours(path, few, np.arange(0)),
@@ -367,9 +374,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize('mistake', MISTAKES)
-def test_what_is_no_file_of_predictions_is_refused_in_one_line(
-  mistake, few, tmp_path
-):
+def test_load_refuses_other_files_in_one_line(mistake, few, tmp_path):
   write, message = MISTAKES[mistake]
   write(tmp_path / 'p.h5', few)
   with pytest.raises(UserError, match=message) as caught:
@@ -377,7 +382,7 @@ def test_what_is_no_file_of_predictions_is_refused_in_one_line(
   assert 'p.h5' in str(caught.value) and '\n' not in str(caught.value)
 
 
-def test_a_truncated_file_is_refused(few, tmp_path):
+def test_load_refuses_a_truncated_file(few, tmp_path):
   for name in ('p.h5', 'p.mat'):
     path = tmp_path / name
     if name == 'p.h5':
@@ -389,13 +394,13 @@ def test_a_truncated_file_is_refused(few, tmp_path):
       score.load(path, few)
 
 
-def test_files_without_common_people_have_no_difference(few, tmp_path):
+def test_difference_needs_common_people(few, tmp_path):
   files = [
     score.load(write_ours(tmp_path / f'{rows[0]}.h5', few, rows), few)
     for rows in ([0, 1], [2])
   ]
   with pytest.raises(UserError, match='nobody in common'):
-    score.difference(*files)
+    score.difference(*files, few)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +412,7 @@ def test_files_without_common_people_have_no_difference(few, tmp_path):
     (['p.h5', '--anotations=a.h5'], "Unknown command line flag 'anotations'"),
   ],
 )
-def test_a_mistaken_command_is_refused_in_one_line(arguments, message):
+def test_mistaken_command_is_refused_in_one_line(arguments, message):
   result = run(*arguments)
   assert result.returncode == 1 and not result.stdout
   assert result.stderr.startswith('error: ') and message in result.stderr

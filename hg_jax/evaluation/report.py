@@ -121,7 +121,7 @@ def _write_submission(
 def summarize(results: Results, crops: Crops) -> dict:
   """All numbers of an evaluation, ready for JSON."""
   people = crops.people
-  resamples = pckh.resample(
+  influences = pckh.influences(
     results.joints, people.joints, people.labeled, people.head_size
   )
   return {
@@ -129,7 +129,7 @@ def summarize(results: Results, crops: Crops) -> dict:
     'loss': float(results.loss.mean()),
     'skill': 1 - float(results.loss.mean()) / results.zero_loss,
     **pckh.summarize(results.counts[-1]),
-    'standard_error': pckh.standard_error(resamples),
+    'standard_error': pckh.standard_errors(influences),
     'stacks': [
       {
         'loss': float(loss),

@@ -1,7 +1,7 @@
-"""PCKh: the share of joints found within a part of the head's size.
+"""PCKh: the share of joints predicted within a fraction of the head's size.
 
-A joint is found at threshold t when its error is under t head sizes. Counts
-are integers that add, over batches and devices; percentages are taken once,
+A joint is correct at threshold t when its error is under t head sizes. Counts
+are integers that add, over batches and devices; percentages are computed once,
 at the end. Published numbers come in four conventions, `TOTALS`, which differ
 by up to five points on the same predictions: never compare across them.
 
@@ -10,7 +10,7 @@ Axes: P people, K joints, T thresholds, V visible and occluded.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,17 +19,15 @@ from hg_jax.base.skeleton import SKELETON
 
 # Head sizes. A threshold of n / 100 is at index n: 0.1 at 10, 0.5 at 50.
 THRESHOLDS = tuple(n / 100 for n in range(51))
-# Standard errors are good to 1 / sqrt(2 x 1,000), 2 % of their value.
-_RESAMPLES = 1000
 
 
 class Counts(NamedTuple):
-  """What was found and what there was; `a + b` are the counts of both.
+  """Correct and labeled joints; `a + b` are the counts of both.
 
   Attributes:
     below: i32[V, T, K], joints with an error < threshold.
     within: i32[V, T, K], joints with an error <= threshold.
-    labeled: i32[V, K], joints with a position.
+    labeled: i32[V, K], joints that have a position.
   """
 
   below: np.ndarray
@@ -44,7 +42,7 @@ class Counts(NamedTuple):
     return Counts(*(array[:1] for array in self))
 
   def occluded(self) -> 'Counts':
-    """The joints with a position that something hides."""
+    """The labeled joints that are hidden."""
     return Counts(*(array[1:] for array in self))
 
 
@@ -58,7 +56,7 @@ def count(
   thresholds: Sequence[float] = THRESHOLDS,
   mask=None,  # bool[P], False: padding, not counted
 ) -> Counts:
-  """Counts the joints found, in NumPy or, also inside `jax.jit`, in JAX.
+  """Counts correct joints, in NumPy or, also inside `jax.jit`, in JAX.
 
   Raises:
     ValueError: `predictions` and `joints` differ in shape.
@@ -74,8 +72,8 @@ def count(
   # exact in float32 for fewer than 2**24 people.
   counted = xp.permute_dims(parts, (2, 1, 0)).astype(xp.float32)  # [K, P, V]
 
-  def total(found):  # bool[K, T, P] -> i32[V, T, K]
-    sums = xp.matmul(found.astype(xp.float32), counted)
+  def total(correct):  # bool[K, T, P] -> i32[V, T, K]
+    sums = xp.matmul(correct.astype(xp.float32), counted)
     return xp.permute_dims(sums, (2, 1, 0)).astype(xp.int32)
 
   return Counts(
@@ -97,49 +95,53 @@ def _error(predictions, joints):  # f32[P, K, 2] -> f32[P, K], px
   return xp.sqrt(x * x + y * y)
 
 
-def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-  """100 x part / whole; NaN where the whole is nothing."""
-  part, whole = np.broadcast_arrays(part, whole)
-  nothing = np.full(part.shape, np.nan)
-  return np.divide(100.0 * part, whole, out=nothing, where=whole > 0)
-
-
-def _pooled(correct: np.ndarray, labeled: np.ndarray) -> np.ndarray:
-  """Every labeled joint counts alike; [..., K] -> [...], percent."""
-  return _percent(correct.sum(-1), labeled.sum(-1))
-
-
-def _mean_of_joints(correct: np.ndarray, labeled: np.ndarray) -> np.ndarray:
-  """Every kind of joint that is labeled counts alike; as `_pooled`."""
-  shares = np.nan_to_num(_percent(correct, labeled))
-  return _percent(shares.sum(-1), (labeled > 0).sum(-1)) / 100
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Total:
   """A convention by which the joints make one number.
 
   Attributes:
-    joints: the joints that take part.
+    parts: sets of joints. Each is pooled: its labeled joints count alike. The
+      total is the mean over the parts that have labeled joints.
     compare: the field of `Counts`: 'below' (<) or 'within' (<=).
-    average: (correct [..., K], labeled [..., K]) -> percent [...].
     source: who counts like this.
   """
 
-  joints: tuple[int, ...]
-  compare: str
-  average: Callable[[np.ndarray, np.ndarray], np.ndarray]
-  source: str
+  parts: tuple[tuple[int, ...], ...]
+  compare: str = 'below'
+  source: str = ''
 
   def percent(
     self,
     counts: Counts,  # of T thresholds
   ) -> np.ndarray:  # f64[T]
-    """PCKh at each threshold; NaN where no joint is labeled."""
+    """Returns PCKh at each threshold; NaN where no joint is labeled."""
     correct = np.asarray(getattr(counts, self.compare)).sum(axis=0)
     labeled = np.asarray(counts.labeled).sum(axis=0)
-    joints = list(self.joints)
-    return self.average(correct[..., joints], labeled[joints])
+    shares = [
+      correct[:, joints].sum(axis=1) / labeled[joints].sum()
+      for joints in map(list, self.parts)
+      if labeled[joints].any()
+    ]
+    nothing = np.full(len(correct), np.nan)
+    return 100 * np.mean(shares, axis=0) if shares else nothing
+
+  def influence(
+    self,
+    correct: np.ndarray,  # bool[P, K]
+    labeled: np.ndarray,  # bool[P, K]
+  ) -> np.ndarray:  # f64[P], points
+    """Returns how far each person moves the total; they sum to 0.
+
+    The delta method for a ratio of sums over people: with c of a person's n
+    joints correct and a share s of all N, the person moves s by (c - s n) / N.
+    """
+    moves = []
+    for joints in map(list, self.parts):
+      hits, of = correct[:, joints].sum(axis=1), labeled[:, joints].sum(axis=1)
+      if of.any():
+        moves.append((hits - hits.sum() / of.sum() * of) / of.sum())
+    nothing = np.full(len(correct), np.nan)
+    return 100 * np.mean(moves, axis=0) if moves else nothing
 
 
 _ALL = tuple(range(len(SKELETON.joints)))
@@ -154,66 +156,51 @@ _HARD = tuple(
 # SPEC 4.2 and 6.
 TOTALS = {
   'all_joints': Total(
-    joints=_ALL,
-    compare='below',
-    average=_pooled,
+    parts=(_ALL,),
     source='all 16 pooled, <: pytorch_stacked_hourglass, the report',
   ),
   'standard': Total(
-    joints=_STANDARD,
+    parts=(_STANDARD,),
     compare='within',
-    average=_pooled,
     source='14 pooled (no pelvis, thorax), <=: MPII, HRNet, mmpose',
   ),
   'joint_mean': Total(
-    joints=_STANDARD,
-    compare='below',
-    average=_mean_of_joints,
+    parts=tuple((k,) for k in _STANDARD),
     source='mean of the 14 joints, <: bearpaw/pytorch-pose',
   ),
   'hard_joints': Total(
-    joints=_HARD,
-    compare='below',
-    average=_pooled,
+    parts=(_HARD,),
     source="10 pooled, elbow wrist hip knee ankle, <: Newell's subset",
   ),
 }
-# The columns of the printed table, counted as `all_joints` is.
+# The columns of the printed table, and the joints one by one.
 GROUPS = {
-  name: dataclasses.replace(TOTALS['all_joints'], joints=joints, source='')
-  for name, joints in SKELETON.groups.items()
+  name: Total(parts=(joints,)) for name, joints in SKELETON.groups.items()
 }
-
-
-def area(percent: np.ndarray) -> float:
-  """The area under a curve over `THRESHOLDS`, percent of the largest."""
-  return float(np.trapezoid(percent, THRESHOLDS) / THRESHOLDS[-1])
+_JOINTS = {name: Total(parts=((k,),)) for k, name in enumerate(SKELETON.joints)}
 
 
 def summarize(
   counts: Counts,  # at `THRESHOLDS`
 ) -> dict:
-  """All numbers but the standard errors, in percent, ready for JSON.
+  """Returns all numbers but the standard errors, in percent, for JSON.
 
-  `totals`, `groups` and `joints` are at 0.5; `curve` and its area `auc` are
-  those of the total `standard`. None where no joint is labeled.
+  `totals`, `groups` and `joints` are at 0.5; `curve` is the total `standard`
+  at `THRESHOLDS`, and `auc` the area under it, in percent of the largest.
+  None where no joint is labeled.
   """
-  joints = {
-    name: dataclasses.replace(TOTALS['all_joints'], joints=(k,))
-    for k, name in enumerate(SKELETON.joints)
-  }
   curve = TOTALS['standard'].percent(counts)
-  return {
-    'totals': at(TOTALS, counts),
-    'totals_at_0.1': at(TOTALS, counts, 0.1),
-    'totals_visible': at(TOTALS, counts.visible()),
-    'totals_occluded': at(TOTALS, counts.occluded()),
-    'groups': at(GROUPS, counts),
-    'groups_at_0.1': at(GROUPS, counts, 0.1),
-    'groups_visible': at(GROUPS, counts.visible()),
-    'groups_occluded': at(GROUPS, counts.occluded()),
-    'joints': at(joints, counts),
-    'auc': _plain(area(curve)),
+  summary = {}
+  for kind, totals in (('totals', TOTALS), ('groups', GROUPS)):
+    summary |= {
+      kind: at(totals, counts),
+      f'{kind}_at_0.1': at(totals, counts, 0.1),
+      f'{kind}_visible': at(totals, counts.visible()),
+      f'{kind}_occluded': at(totals, counts.occluded()),
+    }
+  return summary | {
+    'joints': at(_JOINTS, counts),
+    'auc': _plain(np.trapezoid(curve, THRESHOLDS) / THRESHOLDS[-1]),
     'curve': [_plain(value) for value in curve],
   }
 
@@ -231,99 +218,78 @@ def at(
 
 
 def _plain(value: float) -> float | None:
-  """For JSON, which has no NaN."""
+  """Rounds for JSON, which has no NaN."""
   return None if math.isnan(value) else round(float(value), 4)
 
 
-def resample(
+def influences(
   predictions: np.ndarray,  # f32[P, K, 2] px of the image
   joints: np.ndarray,  # f32[P, K, 2] px of the image
   labeled: np.ndarray,  # bool[P, K]
   head_size: np.ndarray,  # f32[P] px of the image
-  *,
-  threshold: float = 0.5,
-) -> dict[str, np.ndarray]:  # f64[resamples], percent
-  """Each total on other draws of as many people, with replacement.
-
-  Their standard deviation is the total's standard error. The draws depend on
-  P alone, so for two predictions of the same people the differences of their
-  resamples are those of the paired difference.
-  """
-  people = len(predictions)
-  draws = np.random.default_rng(0).integers(people, size=(_RESAMPLES, people))
-  draws += people * np.arange(_RESAMPLES)[:, None]
-  # How often a draw holds each person.
-  times = np.bincount(draws.ravel(), minlength=_RESAMPLES * people)
-  times = times.reshape(_RESAMPLES, people).astype(np.float32)
-
-  error = _error(predictions, joints)
-  radius = threshold * head_size[:, None]
-  found = {'below': error < radius, 'within': error <= radius}
-  correct = {
-    compare: times @ (hit & labeled).astype(np.float32)
-    for compare, hit in found.items()
-  }
-  present = times @ labeled.astype(np.float32)
+) -> dict[str, np.ndarray]:  # f64[P], points
+  """Returns each person's influence on each total at 0.5, for their errors."""
+  error, radius = _error(predictions, joints), 0.5 * head_size[:, None]
+  correct = {'below': error < radius, 'within': error <= radius}
   return {
-    name: total.average(
-      correct[total.compare][:, list(total.joints)],
-      present[:, list(total.joints)],
-    )
+    name: total.influence(correct[total.compare] & labeled, labeled)
     for name, total in TOTALS.items()
   }
 
 
-def standard_error(
-  resamples: dict[str, np.ndarray],  # f64[resamples]
+def standard_errors(
+  influences: dict[str, np.ndarray],  # f64[P], points
 ) -> dict[str, float | None]:
-  """The bootstrap's standard error of each total, points."""
+  """Returns the standard error of each total, points; None for one person.
+
+  People are drawn independently, their joints together. For the difference
+  of two predictions of the same people pass the differences of the two
+  influences: its error is smaller, as both fail on the same difficult people.
+  """
   return {
-    name: _plain(np.std(values, ddof=1)) for name, values in resamples.items()
+    name: _plain(math.sqrt(n) * np.std(moves, ddof=1)) if n > 1 else None
+    for name, moves in influences.items()
+    for n in [len(moves)]
   }
 
 
 def table(summary: dict) -> str:
-  """Text for a terminal of 80 columns.
+  """Formats a summary for a terminal of 80 columns.
 
   Args:
-    summary: of `summarize`; may have `standard_error` of `standard_error`.
+    summary: of `summarize`; may have the `standard_error` of the totals.
   """
-
-  def rows(kind):
-    yield 'PCKh@0.5', summary[kind]
+  lines = []
+  for kind in ('groups', 'totals'):
+    rows = {'PCKh@0.5': summary[kind]}
     if kind == 'totals' and 'standard_error' in summary:
-      yield '  std. error', summary['standard_error']
+      rows['  std. error'] = summary['standard_error']
     occluded = summary[f'{kind}_occluded']
     # With nothing occluded, the annotations do not tell visibility.
     if any(value is not None for value in occluded.values()):
-      yield '  visible', summary[f'{kind}_visible']
-      yield '  occluded', occluded
-    yield 'PCKh@0.1', summary[f'{kind}_at_0.1']
-
-  lines = [
-    *grid((label, cells(values)) for label, values in rows('groups')),
-    '',
-    *grid((label, cells(values)) for label, values in rows('totals')),
-    'Area under the curve of standard, 0 to 0.5: '
-    + cells({'auc': summary['auc']})['auc'],
-  ]
+      rows |= {'  visible': summary[f'{kind}_visible'], '  occluded': occluded}
+    rows['PCKh@0.1'] = summary[f'{kind}_at_0.1']
+    lines += [*grid(rows), '']
+  auc = '-' if summary['auc'] is None else f'{summary["auc"]:.2f}'
+  lines[-1] = f'Area under the curve of standard, 0 to 0.5: {auc}'
   return '\n'.join(lines)
 
 
-def cells(values: dict[str, float | None], form: str = '.2f') -> dict[str, str]:
-  """The numbers as text, a dash for None."""
-  return {
-    name: '-' if value is None else format(value, form)
-    for name, value in values.items()
-  }
+def grid(
+  rows: dict[str, dict[str, float | None]],  # by label, then by column
+  form: str = '.2f',
+) -> list[str]:
+  """Aligns numbers under the columns' names, a line per row; '-' for None."""
+  columns = {name: max(len(name) + 2, 9) for name in [*rows.values()][0]}
 
+  def cell(value: float | None, width: int) -> str:
+    return f'{"-" if value is None else format(value, form):>{width}}'
 
-def grid(rows: Iterable[tuple[str, dict[str, str]]]) -> list[str]:
-  """Lines of a label and a cell per column, aligned under the names."""
-  rows = list(rows)
-  widths = {name: max(len(name) + 2, 9) for name in rows[0][1]}
-  header = {name: name for name in widths}
+  header = ''.join(f'{name:>{width}}' for name, width in columns.items())
   return [
-    f'{label:14}' + ''.join(f'{row[name]:>{widths[name]}}' for name in widths)
-    for label, row in [('', header), *rows]
+    f'{"":14}{header}',
+    *(
+      f'{label:14}' + ''.join(cell(row[c], columns[c]) for c in columns)
+      for label, row in rows.items()
+    ),
   ]

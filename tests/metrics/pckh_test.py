@@ -1,4 +1,4 @@
-"""Counting joints found, and making percentages of the counts.
+"""Counting correct joints, and making percentages of the counts.
 
 Expected values are by hand, or from `slow_count`, which loops over people and
 joints with Python's own numbers.
@@ -58,7 +58,7 @@ def totals(people, threshold=0.5):
   return pckh.at(pckh.TOTALS, pckh.count(*people), threshold)
 
 
-def test_a_joint_on_the_radius_is_within_and_not_below():
+def test_count_on_the_radius_is_within_and_not_below():
   # Errors: 3-4-5 triangle, exactly half a head of 10 px; and just inside.
   predictions, *truth = perfect_people(1)
   predictions[0, R_ANKLE] += 3, 4
@@ -69,7 +69,7 @@ def test_a_joint_on_the_radius_is_within_and_not_below():
   assert counts.below[0, 50, NECK] == counts.within[0, 50, NECK] == 1
 
 
-def test_a_tenth_of_a_head_is_0_10_and_not_0_11():
+def test_threshold_0_1_is_not_0_11():
   predictions, *truth = perfect_people(2)
   predictions[0, NECK, 0] += 0.095 * HEAD
   predictions[1, NECK, 0] += 0.105 * HEAD
@@ -81,7 +81,7 @@ def test_a_tenth_of_a_head_is_0_10_and_not_0_11():
   assert totals((predictions, *truth), 0.1)['all_joints'] == 96.875
 
 
-def test_counts_equal_a_loop_over_people_and_joints():
+def test_counts_equal_a_loop_over_joints():
   people = random_people(40)
   counts = pckh.count(*people)
   below, within, labeled = slow_count(*people)
@@ -92,7 +92,7 @@ def test_counts_equal_a_loop_over_people_and_joints():
   assert {array.dtype for array in counts} == {np.dtype('int32')}
 
 
-def test_the_curve_equals_a_loop_over_people_and_joints():
+def test_curve_equals_a_loop_over_joints():
   predictions, *truth = random_people(40)
   predictions += np.random.default_rng(1).normal(0, 1, predictions.shape)
   people = predictions.astype(np.float32), *truth  # no ties
@@ -110,7 +110,7 @@ def test_counts_of_a_batch_are_the_sum_of_its_parts():
     np.testing.assert_array_equal(one, other)
 
 
-def test_masked_people_are_never_counted():
+def test_count_leaves_masked_people_out():
   people = random_people(7)
   mask = np.array([True, False, True, True, False, False, True])
   expected = pckh.count(*(array[mask] for array in people))
@@ -119,7 +119,7 @@ def test_masked_people_are_never_counted():
     np.testing.assert_array_equal(one, other)
 
 
-def test_jax_inside_jit_counts_as_numpy_does():
+def test_count_in_jit_equals_numpy():
   people = random_people(7)
   mask = np.arange(7) < 5
   counts = jax.jit(lambda *args: pckh.count(*args[:-1], mask=args[-1]))(
@@ -134,7 +134,7 @@ def test_jax_inside_jit_counts_as_numpy_does():
   )
 
 
-def test_predictions_of_another_shape_are_refused():
+def test_count_refuses_predictions_of_another_shape():
   predictions, *truth = random_people(7)
   with pytest.raises(
     ValueError, match=r'\(1, 16, 2\), joints are \(7, 16, 2\)'
@@ -142,9 +142,9 @@ def test_predictions_of_another_shape_are_refused():
     pckh.count(predictions[:1], *truth)
 
 
-def test_the_joints_of_each_total():
+def test_totals_have_their_joints():
   names = {
-    name: [SKELETON.joints[k] for k in total.joints]
+    name: [SKELETON.joints[k] for part in total.parts for k in part]
     for name, total in pckh.TOTALS.items()
   }
   assert len(names['all_joints']) == 16
@@ -176,13 +176,13 @@ def test_totals_by_hand():
   }
 
 
-def test_two_people_swapped():
+def test_totals_of_two_people_swapped():
   predictions, *truth = perfect_people(4)
   predictions[[0, 1]] = predictions[[1, 0]]
   assert set(totals((predictions, *truth)).values()) == {50}
 
 
-def test_a_joint_pair_of_one_person_swapped():
+def test_totals_of_two_joints_swapped():
   predictions, *truth = perfect_people(4)
   pair = [R_ANKLE, L_ANKLE]
   predictions[0, pair] = predictions[0, pair[::-1]]
@@ -196,7 +196,7 @@ def test_a_joint_pair_of_one_person_swapped():
   assert pckh.at(pckh.GROUPS, counts)['Ankle'] == 75
 
 
-def test_a_shift_by_half_a_heatmap_pixel():
+def test_curve_after_a_shift_by_half_a_heatmap_pixel():
   # The square is 10 heads wide and 64 heatmap pixels: half a pixel is
   # 10 / 128 = 0.078 heads. It takes 0.45 to 0.528 on one side, lost, and to
   # 0.372 on the other, still found.
@@ -210,7 +210,7 @@ def test_a_shift_by_half_a_heatmap_pixel():
   assert found == {7: 0, 8: 50, 37: 50, 38: 75, 50: 75}
 
 
-def test_visible_and_occluded_joints_apart():
+def test_counts_tell_visible_from_occluded_joints():
   predictions, joints, labeled, visible, heads = perfect_people(4)
   visible = np.arange(64).reshape(4, 16) < 48  # the last person is hidden
   predictions[3, :4] += 100
@@ -220,7 +220,7 @@ def test_visible_and_occluded_joints_apart():
   assert pckh.at(pckh.TOTALS, counts)['all_joints'] == 93.75
 
 
-def test_the_area_under_a_step():
+def test_auc_of_a_step():
   # Found from 0.25 on: half of the axis, and half of the step's 0.01 ramp.
   predictions, *truth = perfect_people(2)
   predictions[..., 0] += 0.25 * HEAD
@@ -229,7 +229,7 @@ def test_the_area_under_a_step():
   assert summary['curve'][24:26] == [0, 100]
 
 
-def test_what_nobody_has_is_none_and_takes_no_part():
+def test_summary_leaves_unlabeled_joints_out():
   predictions, joints, labeled, visible, heads = perfect_people(3)
   labeled = labeled.copy()
   labeled[:, [R_ANKLE, L_ANKLE]] = False
@@ -242,34 +242,75 @@ def test_what_nobody_has_is_none_and_takes_no_part():
   assert '-' in pckh.table(summary)
 
 
-def test_standard_errors_are_over_people_and_not_over_joints():
+def bootstrap(predictions, joints, labeled, _, head_size, draws=1000):
+  """Each total on other draws of as many people, by `count` on each draw."""
+  rng = np.random.default_rng(0)
+  people = [predictions, joints, labeled, labeled, head_size]
+  resampled = []
+  for _ in range(draws):
+    rows = rng.integers(0, len(joints), len(joints))
+    counts = pckh.count(*(array[rows] for array in people), thresholds=[0.5])
+    resampled.append([t.percent(counts)[0] for t in pckh.TOTALS.values()])
+  return np.array(resampled)  # [draws, totals]
+
+
+def influences(predictions, joints, labeled, _, head_size):
+  return pckh.influences(predictions, joints, labeled, head_size)
+
+
+def test_standard_errors_equal_a_bootstrap():
+  # 1,000 draws are within 2.2 % (one sigma).
+  people = random_people(80)
+  people[0][:30] += 30  # some people are difficult, wholly wrong
+  errors = pckh.standard_errors(influences(*people))
+  resampled = np.std(bootstrap(*people), axis=0)
+  assert [*errors.values()] == pytest.approx(resampled, rel=0.09)
+
+
+def test_paired_standard_errors_equal_a_bootstrap():
+  people = random_people(80)
+  people[0][:30] += 30
+  other = people[0].copy()
+  other[20:40] = people[1][20:40]
+  pair = [people, (other, *people[1:])]
+  first, second = (influences(*each) for each in pair)
+  errors = pckh.standard_errors({n: second[n] - first[n] for n in first})
+  # The same draws of people in both.
+  before, after = (bootstrap(*each) for each in pair)
+  resampled = np.std(after - before, axis=0)
+  assert [*errors.values()] == pytest.approx(resampled, rel=0.09)
+
+
+def test_standard_errors_are_over_people():
   # A person is wholly right or wholly wrong, so 16 joints are one draw:
-  # 100 sqrt(p (1 - p) / P). 1,000 resamples are within 2.2 % (one sigma).
-  predictions, joints, labeled, _, heads = perfect_people(400)
-  predictions[:100] += 100
-  errors = pckh.standard_error(
-    pckh.resample(predictions, joints, labeled, heads)
+  # 100 sqrt(p (1 - p) / (P - 1)).
+  people = perfect_people(400)
+  people[0][:100] += 100
+  expected = round(100 * math.sqrt(0.25 * 0.75 / 399), 4)
+  assert pckh.standard_errors(influences(*people)) == dict.fromkeys(
+    pckh.TOTALS, expected
   )
-  expected = 100 * math.sqrt(0.25 * 0.75 / 400)
-  assert errors == pytest.approx(dict.fromkeys(pckh.TOTALS, expected), rel=0.09)
 
 
-def test_a_paired_difference_has_the_error_of_those_that_differ():
+def test_standard_error_of_one_person_is_none():
+  errors = pckh.standard_errors(influences(*perfect_people(1)))
+  assert errors == dict.fromkeys(pckh.TOTALS)
+
+
+def test_paired_standard_error_is_of_those_who_differ():
   # Both miss the same 100 of 400; the second finds 4 more: the difference is
   # a share of 0.01.
-  predictions, joints, labeled, _, heads = perfect_people(400)
-  first, second = predictions.copy(), predictions.copy()
+  people = perfect_people(400)
+  first, second = people[0].copy(), people[0].copy()
   first[:104] += 100
   second[:100] += 100
-  before, after = (
-    pckh.resample(one, joints, labeled, heads)['standard']
-    for one in (first, second)
-  )
-  expected = 100 * math.sqrt(0.01 * 0.99 / 400)
-  assert np.std(after - before) == pytest.approx(expected, rel=0.09)
+  before, after = (influences(each, *people[1:]) for each in (first, second))
+  errors = pckh.standard_errors({n: after[n] - before[n] for n in after})
+  expected = round(100 * math.sqrt(0.01 * 0.99 / 399), 4)
+  assert errors == dict.fromkeys(pckh.TOTALS, expected)
 
 
-def test_tables_fit_a_terminal_and_align():
+def test_table_fits_a_terminal_and_aligns():
   summary = pckh.summarize(pckh.count(*random_people(30)))
   lines = pckh.table(summary | {'standard_error': summary['totals']})
   lines = lines.splitlines()
