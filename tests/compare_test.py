@@ -245,7 +245,7 @@ MISTAKES = {
   ),
   'no config': (
     lambda run: (run / 'config.json').unlink(),
-    'run is damaged.*config.json',
+    'run holds no run: .*config.json',
   ),
   'no metrics': (
     lambda run: (run / 'metrics.jsonl').unlink(),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hg_jax.base import config as config_lib
 from hg_jax.base.errors import UserError
-from hg_jax.run import writer
+from hg_jax.run import checkpoint, writer
 
 # What an evaluation always writes.
 _RESULTS = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
@@ -84,7 +84,7 @@ def _load(folder: Path, name: str) -> Run:
     rows = writer.read_metrics(folder / 'metrics.jsonl')
     # A resumed run may repeat a step.
     rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
-    config = config_lib.from_json((folder / 'config.json').read_text())
+    config = checkpoint.load_config(folder)
   except (OSError, ValueError, LookupError, TypeError) as error:
     raise UserError(
       f'{folder} is damaged, or of another version of hg_jax ({error}).'
