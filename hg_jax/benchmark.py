@@ -27,13 +27,14 @@ from hg_jax.base import config as config_lib
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment, Config
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import augmentation, examples, images, records
 from hg_jax.data.people import People
 from hg_jax.data.records import Crops
 
 FLAGS = flags.FLAGS
 
+_JOINTS = 16  # of a person made of noise
 _STAGES = ('draw', 'decode', 'warp', 'color', 'heatmaps')
 
 
@@ -44,6 +45,9 @@ def define_flags() -> None:
   )
   config_flags.DEFINE_config_file(
     'config', None, 'Of --what=step: a file under configs/.'
+  )
+  flags.DEFINE_integer(
+    'joints', 16, 'Of --what=step: how many the network finds.', lower_bound=1
   )
   flags.DEFINE_integer('rounds', 5, 'How often to repeat.', lower_bound=1)
   flags.DEFINE_bool('json', False, 'Print JSON instead of a table.')
@@ -58,7 +62,9 @@ def main(argv: list[str]) -> None:
     if FLAGS.config is None:
       raise UserError('--what=step needs --config=configs/NAME.py.')
     config_lib.check(FLAGS.config)
-    result = step_timing.measure_step(FLAGS.config, FLAGS.rounds)
+    result = step_timing.measure_step(
+      FLAGS.config, FLAGS.rounds, joints=FLAGS.joints
+    )
     table = step_timing.step_table
   else:
     result, table = measure_input(FLAGS.data_dir, FLAGS.rounds), input_table
@@ -209,10 +215,16 @@ def noise_crops(people: int, size: int = 448) -> Crops:
     encoded.append(cv2.imencode('.jpg', picture)[1])
   margin = augmentation.margin(Augment())
   center = np.full((people, 2), size / 2, np.float32)
-  joints = rng.uniform(0.3, 0.7, (people, len(SKELETON.joints), 2)) * size
+  joints = rng.uniform(0.3, 0.7, (people, _JOINTS, 2)) * size
   side = np.full(people, size / margin, np.float32)
   everywhere = np.ones(joints.shape[:2], bool)
   return Crops(
+    skeleton=Skeleton(
+      joints=tuple(f'joint {k}' for k in range(_JOINTS)),
+      flip=tuple(range(_JOINTS)),
+      groups={},
+      limbs=(),
+    ),
     people=People(
       image=np.array([f'noise {number}' for number in range(people)]),
       center=center,

@@ -22,7 +22,7 @@ from hg_jax.base import config as config_lib
 from hg_jax.base.command import run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import augmentation, examples, records
 from hg_jax.data.augmentation import Augmentation
 from hg_jax.data.examples import Examples
@@ -79,8 +79,8 @@ def browse(
     figures.sheet(
       [
         _prepared(crops, drawn.row[i]),
-        _seen(batch['image'][i], drawn, i),
-        _answer(batch['image'][i], batch['heatmaps'][i]),
+        _seen(batch['image'][i], drawn, i, crops.skeleton),
+        _answer(batch['image'][i], batch['heatmaps'][i], crops.skeleton),
       ],
       columns=3,
       title=_describe(crops, drawn.row[i], changes, i),
@@ -112,14 +112,16 @@ def _prepared(crops: Crops, row: int) -> np.ndarray:
     np.ascontiguousarray(picture[..., ::-1]),
     affine.apply(people.joints[row], image_to_picture),
     people.labeled[row],
-    SKELETON,
+    crops.skeleton,
   )
 
 
-def _seen(image: np.ndarray, drawn: Examples, i: int) -> np.ndarray:
+def _seen(
+  image: np.ndarray, drawn: Examples, i: int, skeleton: Skeleton
+) -> np.ndarray:
   """The network's input and where the heatmaps have its joints."""
   seen = figures.annotated(
-    image, drawn.joints[i] * STRIDE, drawn.labeled[i], SKELETON
+    image, drawn.joints[i] * STRIDE, drawn.labeled[i], skeleton
   )
   return cv2.resize(seen, (_PANEL, _PANEL), interpolation=cv2.INTER_AREA)
 
@@ -127,10 +129,11 @@ def _seen(image: np.ndarray, drawn: Examples, i: int) -> np.ndarray:
 def _answer(
   image: np.ndarray,  # u8[S, S, 3]
   heatmaps: np.ndarray,  # f32[H, H, K]
+  skeleton: Skeleton,
 ) -> np.ndarray:  # u8[_PANEL, _PANEL, 3]
   """The sum of the heatmaps, each in the color of its side, over the input."""
   colors = [
-    figures.SIDES[SKELETON.side(joint)] for joint in range(heatmaps.shape[-1])
+    figures.SIDES[skeleton.side(joint)] for joint in range(heatmaps.shape[-1])
   ]
   glow = heatmaps @ np.array(colors, np.float32)
   size = (_PANEL, _PANEL)

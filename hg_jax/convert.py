@@ -238,7 +238,7 @@ def convert(path: Path, output: Path) -> None:
       f'{path} has {joints} joints, MPII {len(mpii.SKELETON.joints)}'
     )
   settings = config.Config(model=config.Model(stacks=stacks, features=features))
-  checkpoint.save_weights(output, settings, variables)
+  checkpoint.save_weights(output, settings, mpii.SKELETON, variables)
   print(f'{output}: from {path}; stacks {stacks}, features {features}')
 
 

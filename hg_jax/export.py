@@ -22,6 +22,7 @@ from absl import flags
 from hg_jax.base.command import run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.evaluation import inference
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
@@ -50,8 +51,9 @@ def main(argv: list[str]) -> None:
       raise UserError(f'--{name} is missing; see --help.')
   workdir, output = Path(FLAGS.workdir), Path(FLAGS.output)
   config = checkpoint.load_config(workdir)
+  skeleton = checkpoint.load_skeleton(workdir)
   _, variables = inference.load_variables(workdir, config, FLAGS.checkpoint)
-  data = serialize(config, variables, flip_test=FLAGS.flip_test)
+  data = serialize(config, variables, skeleton, flip_test=FLAGS.flip_test)
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(data)
@@ -64,10 +66,13 @@ def main(argv: list[str]) -> None:
   )
 
 
-def serialize(config: Config, variables: dict, *, flip_test: bool) -> bytes:
+def serialize(
+  config: Config, variables: dict, skeleton: Skeleton, *, flip_test: bool
+) -> bytes:
   """Serializes the weights and the function from crops to joints and scores."""
-  model = hourglass.create_model(config)
-  predict = partial(inference.predict, model, variables, flip_test=flip_test)
+  model = hourglass.create_model(config, joints=len(skeleton.joints))
+  flip = skeleton.flip if flip_test else None
+  predict = partial(inference.predict, model, variables, flip=flip)
   (batch,) = jax.export.symbolic_shape('batch')
   size = config.data.image_size
   crops = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)

@@ -19,6 +19,7 @@ from hg_jax.base import files
 from hg_jax.base.command import cache_compilations, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.data import records
 from hg_jax.evaluation import report
 from hg_jax.run import checkpoint, processes, signals
 from hg_jax.training import train
@@ -98,10 +99,13 @@ def _begin_folder(
       config.data.synthetic_people,
       image_size=config.data.image_size,
     )
+  skeleton = records.read_skeleton(Path(config.data.dir))
+  if (workdir / 'config.json').exists():
+    checkpoint.require_same_joints(workdir, skeleton)
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     held.enter_context(files.locked(workdir))
-    checkpoint.save_config(workdir, config)
+    checkpoint.save_config(workdir, config, skeleton)
   except OSError as error:
     raise UserError(
       f'{workdir} cannot be written: {error.strerror}.'

@@ -29,7 +29,6 @@ from tqdm import tqdm
 from hg_jax.base import affine, files
 from hg_jax.base.command import cache_compilations, run
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import images, videos
 from hg_jax.data.boxes import Box, Boxes, boxes_of, read_boxes
 from hg_jax.evaluation.inference import Predictor
@@ -171,12 +170,12 @@ def predict(
   bar = tqdm(total=_count(paths, boxes), unit=' people', desc='Predicting')
   written = output / 'predictions.json'
   try:
-    with Album(output) as album, bar:
+    with Album(output, predictor.skeleton) as album, bar:
       for frame, joints, scores, maps in _batched(predictor, frames):
         album.add(frame.path, frame.number, frame.picture, joints, scores)
         if sheets and frame.number is None:
           album.add_sheets(frame.path, frame.seen, maps)
-        records += _records(frame, joints, scores)
+        records += _records(frame, joints, scores, predictor.skeleton.joints)
         bar.update(len(joints))
   finally:
     # Also of what was found before an interruption.
@@ -274,20 +273,22 @@ def _predict_frames(
   for frame in frames:
     count = len(frame.boxes)
     if not count:
-      yield frame, *_nobody()
+      yield frame, *_nobody(len(predictor.skeleton.joints))
       continue
     joints, scores, maps = (column[:count] for column in columns)
     columns = [column[count:] for column in columns]
     yield frame, affine.apply(joints, frame.input_to_image), scores, maps
 
 
-def _nobody() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  count = len(SKELETON.joints)
+def _nobody(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   return np.zeros((0, count, 2)), np.zeros((0, count)), np.zeros((0, 0, 0, 0))
 
 
 def _records(
-  frame: _Frame, joints: np.ndarray, scores: np.ndarray
+  frame: _Frame,
+  joints: np.ndarray,
+  scores: np.ndarray,
+  names: tuple[str, ...],
 ) -> list[dict]:
   """What predictions.json says of a frame's people."""
   number = {} if frame.number is None else {'frame': frame.number}
@@ -303,7 +304,7 @@ def _records(
           'score': round(float(score), 4),
         }
         for name, (x, y), score in zip(
-          SKELETON.joints, joints[person], scores[person], strict=True
+          names, joints[person], scores[person], strict=True
         )
       },
     }

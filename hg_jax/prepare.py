@@ -13,6 +13,7 @@ from hg_jax.base import affine
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import augmentation, mpii, person_crops, records
 from hg_jax.data.images import crop_size
 from hg_jax.data.people import People
@@ -101,9 +102,9 @@ def prepare(
     return
   splits, missing = _present(mpii.load(annotations), images, allow_missing)
   unreadable = person_crops.write(
-    splits, source, data_dir, skip_unreadable=skip_unreadable
+    splits, mpii.SKELETON, source, data_dir, skip_unreadable=skip_unreadable
   )
-  report = '\n'.join([*_report(splits), *missing, *unreadable])
+  report = '\n'.join([*_report(splits, mpii.SKELETON), *missing, *unreadable])
   (data_dir / 'report.txt').write_text(report + '\n')
   sheet = data_dir / 'contact_sheet.png'
   figures.write(sheet, _contact_sheet(records.read(data_dir, 'train')))
@@ -167,7 +168,7 @@ def _present(
   return kept, [f'Left out: {people} people of {len(absent)} missing images.']
 
 
-def _report(splits: dict[str, People]) -> list[str]:
+def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
   """Counts to compare with the published ones, SPEC 2.1 and 2.2."""
   lines = [
     f'{"split":<8}{"people":>8}{"images":>8}{"labeled":>10}{"visible":>10}'
@@ -180,7 +181,7 @@ def _report(splits: dict[str, People]) -> list[str]:
   lines.append('')
   header = ''.join(f'{split:>20}' for split in splits)
   lines.append(f'{"labeled / visible":<18}{header}')
-  for joint, name in enumerate(mpii.SKELETON.joints):
+  for joint, name in enumerate(skeleton.joints):
     counts = ''.join(
       f'{people.labeled[:, joint].sum():>11}{people.visible[:, joint].sum():>9}'
       for people in splits.values()
@@ -211,7 +212,7 @@ def _contact_sheet(crops: records.Crops, count: int = 24) -> np.ndarray:
           people.joints[row], crops.image_to_crop[row] @ crop_to_picture
         ),
         people.labeled[row],
-        mpii.SKELETON,
+        crops.skeleton,
       )
     )
   return figures.sheet(pictures, columns=6)

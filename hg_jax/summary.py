@@ -23,6 +23,9 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64)  # people a device
 
 def define_flags() -> None:
   config_flags.DEFINE_config_file('config', None, 'A file under configs/.')
+  flags.DEFINE_integer(
+    'joints', 16, 'How many the network finds.', lower_bound=1
+  )
 
 
 def main(argv: list[str]) -> None:
@@ -31,18 +34,22 @@ def main(argv: list[str]) -> None:
   if FLAGS.config is None:
     raise UserError('give --config=configs/NAME.py.')
   config_lib.check(FLAGS.config)
-  print(describe(FLAGS.config))
+  print(describe(FLAGS.config, joints=FLAGS.joints))
 
 
-def describe(config: Config) -> str:
+def describe(config: Config, *, joints: int) -> str:
   """Parameters by part, arithmetic and memory, as a table for people."""
   return '\n\n'.join(
-    [_parameters(config), _arithmetic(config), _memory(config)]
+    [
+      _parameters(config, joints),
+      _arithmetic(config, joints),
+      _memory(config, joints),
+    ]
   )
 
 
-def _parameters(config: Config) -> str:
-  counts = cost.parameters(config)
+def _parameters(config: Config, joints: int) -> str:
+  counts = cost.parameters(config, joints=joints)
   rows = {'stem': counts['stem']}
   for name, count in counts.items():
     stack, _, part = name.partition(' ')
@@ -56,9 +63,9 @@ def _parameters(config: Config) -> str:
   )
 
 
-def _arithmetic(config: Config) -> str:
+def _arithmetic(config: Config, joints: int) -> str:
   size = config.data.image_size
-  giga = cost.multiplications(config) / 1e9
+  giga = cost.multiplications(config, joints=joints) / 1e9
   return '\n'.join(
     [
       f'input {size} x {size} px, heatmaps {size // STRIDE} x {size // STRIDE}',
@@ -68,8 +75,8 @@ def _arithmetic(config: Config) -> str:
   )
 
 
-def _memory(config: Config) -> str:
-  there = cost.memory(config)
+def _memory(config: Config, joints: int) -> str:
+  there = cost.memory(config, joints=joints)
   rows = {
     'weights': there.weights,
     'gradients': there.gradients,

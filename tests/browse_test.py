@@ -5,7 +5,7 @@ import pytest
 from hg_jax import browse
 from hg_jax.base.config import Augment, Config, Data
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.data.mpii import SKELETON
 from hg_jax.pictures import figures
 
 
@@ -30,7 +30,7 @@ def test_pictures_are_written_of_as_many_people_as_asked_for(
 def test_a_joints_heatmap_glows_in_the_color_of_its_side(name, side):
   heatmaps = np.zeros((16, 16, 16), np.float32)
   heatmaps[3, 5, SKELETON.joints.index(name)] = 1
-  picture = browse._answer(np.zeros((64, 64, 3), np.uint8), heatmaps)
+  picture = browse._answer(np.zeros((64, 64, 3), np.uint8), heatmaps, SKELETON)
   size = len(picture) // 16
   lit = picture[3 * size : 4 * size, 5 * size : 6 * size]
   assert (lit == figures.SIDES[side]).all()

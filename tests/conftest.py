@@ -10,6 +10,7 @@ import pytest
 
 from hg_jax import prepare
 from hg_jax.base import config
+from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
@@ -50,9 +51,9 @@ def tiny_run(tmp_path_factory) -> Path:
   settings = config.Config(
     model=config.Model(stacks=1, features=8), data=config.Data(image_size=64)
   )
-  model = hourglass.create_model(settings)
+  model = hourglass.create_model(settings, joints=16)
   variables = hourglass.create_variables(model, 0, 64)
-  checkpoint.save_weights(workdir, settings, variables)
+  checkpoint.save_weights(workdir, settings, SKELETON, variables)
   return workdir
 
 

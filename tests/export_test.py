@@ -10,6 +10,7 @@ import pytest
 
 from hg_jax import export
 from hg_jax.data import examples, images, records
+from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
 from hg_jax.run import checkpoint
 
@@ -19,7 +20,9 @@ def exported(tiny_run, tmp_path_factory) -> Path:
   path = tmp_path_factory.mktemp('exported') / 'pose.stablehlo'
   config = checkpoint.load_config(tiny_run)
   _, variables = inference.load_variables(tiny_run, config, 'best')
-  path.write_bytes(export.serialize(config, variables, flip_test=True))
+  path.write_bytes(
+    export.serialize(config, variables, SKELETON, flip_test=True)
+  )
   return path
 
 

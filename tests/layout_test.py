@@ -118,6 +118,18 @@ def test_only_records_and_training_input_need_tensorflow():
   assert needs == {'hg_jax.data.input_pipeline', 'hg_jax.data.person_crops'}
 
 
+def test_only_mpiis_files_and_its_commands_name_its_skeleton():
+  # `metrics.pckh` until it is given the skeleton.
+  allowed = {'prepare', 'convert', 'score', 'metrics.pckh'}
+  naming = {
+    name.removeprefix('hg_jax.')
+    for name, path in modules(ROOT).items()
+    if re.search(r'\bSKELETON\b', path.read_text())
+    and not name.startswith(('hg_jax.data.mpii', 'hg_jax.drawn'))
+  }
+  assert naming - {'base.skeleton'} <= allowed
+
+
 def test_no_command_defines_flags_when_it_is_imported():
   for name, path in modules(ROOT).items():
     for node in ast.parse(path.read_text()).body:

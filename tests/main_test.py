@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hg_jax.base.config import Config, Data
+from hg_jax.data.mpii import SKELETON
 from hg_jax.run import checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +79,9 @@ def outcomes(tmp_path_factory, prepared):
   (tmp / 'empty').mkdir()
   (tmp / 'file').write_text('')
   checkpoint.save_config(
-    tmp / 'empty', dataclasses.replace(Config(), data=Data(dir=str(prepared)))
+    tmp / 'empty',
+    dataclasses.replace(Config(), data=Data(dir=str(prepared))),
+    SKELETON,
   )
   names = {'tmp': tmp, 'data': prepared}
   commands = [

@@ -14,8 +14,8 @@ from PIL import Image
 
 from hg_jax import predict
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import images
+from hg_jax.data.mpii import SKELETON
 
 
 def smooth_noise(height, width, seed=0):

@@ -86,7 +86,9 @@ def kill_at_some_time(
 
 def last_state(config: Config, workdir: Path):
   checkpoints = checkpoint.Checkpoints(workdir)
-  like = train_step.create_train_state(config, optimizer.make_optimizer(config))
+  like = train_step.create_train_state(
+    config, optimizer.make_optimizer(config), joints=16
+  )
   state = checkpoints.restore(checkpoints.latest(), like)
   checkpoints.close()
   return state

@@ -5,7 +5,7 @@ from hg_jax.base.config import Config, Model
 def test_the_summary_adds_up_and_needs_no_data():
   config = Config(model=Model(stacks=2, features=16), accumulate_steps=4)
   config.data.dir = 'nowhere'
-  lines = summary.describe(config).splitlines()
+  lines = summary.describe(config, joints=16).splitlines()
   counts = {
     line[:30].strip(): int(line[30:].replace(',', ''))
     for line in lines[1 : lines.index('')]

@@ -1,6 +1,7 @@
 """The joints of a dataset: names, mirror images, groups and limbs."""
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -10,20 +11,41 @@ class Skeleton:
   Attributes:
     joints: a name per joint, such as 'r_ankle'.
     flip: for each joint the index of its mirror image, itself if central.
-    groups: the columns of the PCKh table: a name and the joints it pools.
+    groups: the columns of a table of scores: a name and the joints it pools.
     limbs: pairs of joints to draw a line between.
+    metric: what errors are measured in, see `People.reference`: 'pckh' head
+      sizes, 'pck_torso' torso lengths, 'pck_box' sides of the person's box.
+    sigmas: of COCO's object keypoint similarity, one per joint; or none.
   """
 
   joints: tuple[str, ...]
   flip: tuple[int, ...]
   groups: dict[str, tuple[int, ...]]
   limbs: tuple[tuple[int, int], ...]
+  metric: str = 'pckh'
+  sigmas: tuple[float, ...] = ()
 
   def side(self, joint: int) -> str:
     """'right' or 'left' of the person, or 'center'; from the joint's name."""
     return {'r': 'right', 'l': 'left'}.get(
       self.joints[joint].split('_')[0], 'center'
     )
+
+  def to_json(self) -> dict[str, Any]:
+    """The fields, as `json.dumps` takes them."""
+    return dataclasses.asdict(self)
+
+
+def from_json(fields: dict[str, Any]) -> Skeleton:
+  """The inverse of `Skeleton.to_json`."""
+  return Skeleton(
+    joints=tuple(fields['joints']),
+    flip=tuple(fields['flip']),
+    groups={name: tuple(ks) for name, ks in fields['groups'].items()},
+    limbs=tuple((a, b) for a, b in fields['limbs']),
+    metric=fields['metric'],
+    sigmas=tuple(fields['sigmas']),
+  )
 
 
 SKELETON = Skeleton(

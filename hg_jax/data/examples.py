@@ -14,7 +14,6 @@ import numpy as np
 from hg_jax.base import affine
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import augmentation
 from hg_jax.data.records import Crops
 from hg_jax.model.heatmaps import STRIDE
@@ -101,7 +100,9 @@ def _examples(
 ) -> Examples:
   people = crops.people[row]
   joints = affine.apply(people.joints, image_to_input) / STRIDE
-  order = np.where(flip[:, None], SKELETON.flip, np.arange(joints.shape[1]))
+  order = np.where(
+    flip[:, None], crops.skeleton.flip, np.arange(joints.shape[1])
+  )
   return Examples(
     row=row.astype(np.int32),
     crop_to_input=np.linalg.inv(crops.image_to_crop[row]) @ image_to_input,

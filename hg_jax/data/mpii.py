@@ -30,8 +30,8 @@ import numpy as np
 import scipy.io
 
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import mpii_mat
+from hg_jax.data.mpii_skeleton import SKELETON
 from hg_jax.data.people import People
 
 NUM_JOINTS = len(SKELETON.joints)

@@ -23,6 +23,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import images, records
 from hg_jax.data.people import People
 
@@ -41,6 +42,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     self,
     *,
     splits: dict[str, People],
+    skeleton: Skeleton,
     source: dict[str, str | int | float],
     progress: Callable[[], None],
     skip_unreadable: bool,
@@ -50,6 +52,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
 
     Args:
       splits: people by split; all their images exist.
+      skeleton: of their joints.
       source: 'images', their folder; 'annotations', their file; 'size', the
         side of the largest crop to store, px; 'margin', the stored square's
         side over the person's.
@@ -59,6 +62,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
       **kwargs: tensorflow-datasets' own, such as `data_dir`.
     """
     self._splits = splits
+    self._skeleton = skeleton
     self._source = source
     self._progress = progress
     self._skip_unreadable = skip_unreadable
@@ -66,7 +70,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    joints = next(iter(self._splits.values())).joints.shape[1]
+    joints = len(self._skeleton.joints)
     return self.dataset_info_from_configs(
       description='Crops of annotated people.',
       features=tfds.features.FeaturesDict(
@@ -85,7 +89,9 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
           'person_index': np.int32,
         }
       ),
-      metadata=tfds.core.MetadataDict(self._source),
+      metadata=tfds.core.MetadataDict(
+        self._source | {'skeleton': self._skeleton.to_json()}
+      ),
       disable_shuffling=True,
     )
 
@@ -161,6 +167,7 @@ def _example(people: People, row: int, jpeg: bytes, image_to_crop: np.ndarray):
 
 def write(
   splits: dict[str, People],
+  skeleton: Skeleton,
   source: dict[str, str | int | float],
   data_dir: Path,
   *,
@@ -170,6 +177,7 @@ def write(
 
   Args:
     splits: people by split; all their images exist.
+    skeleton: of their joints.
     source: 'images' (folder), 'annotations', 'size' and 'margin', as
       `PersonCrops` has them; kept for `require_source`.
     data_dir: where to write. What an interrupted call left there goes.
@@ -191,6 +199,7 @@ def write(
   with tqdm(total=total, unit='image', desc='Preparing') as bar:
     builder = PersonCrops(
       splits=splits,
+      skeleton=skeleton,
       source=source,
       progress=bar.update,
       skip_unreadable=skip_unreadable,

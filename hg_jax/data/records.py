@@ -13,11 +13,14 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import mpii_skeleton
 from hg_jax.data.people import People
 
 # What tensorflow-datasets calls version 1.0.0 of `person_crops.PersonCrops`.
@@ -30,6 +33,7 @@ class Crops:
   """The prepared people of a split.
 
   Attributes:
+    skeleton: of their joints.
     people: the P rows.
     encoded: a JPEG per person, u8[its length].
     image_to_crop: f64[P, 3, 3], px of the image to px of the decoded JPEG.
@@ -38,6 +42,7 @@ class Crops:
     skipped: a line on each person left out for a corrupt crop.
   """
 
+  skeleton: Skeleton
   people: People
   encoded: list[np.ndarray]
   image_to_crop: np.ndarray
@@ -68,8 +73,8 @@ def prepared(data_dir: Path) -> bool:
   return (data_dir / FOLDER / INDEX).exists()
 
 
-def source(data_dir: Path) -> dict[str, str | int | float]:
-  """What the records there were made from, as `person_crops.write` was told.
+def source(data_dir: Path) -> dict[str, Any]:
+  """Reads what `person_crops.write` made the records from, and their skeleton.
 
   Raises:
     UserError: that cannot be read.
@@ -79,6 +84,16 @@ def source(data_dir: Path) -> dict[str, str | int | float]:
     return json.loads(path.read_text())
   except (OSError, ValueError) as error:
     raise _damaged(path, data_dir) from error
+
+
+def read_skeleton(data_dir: Path) -> Skeleton:
+  """Reads the skeleton of the records in `data_dir`.
+
+  Raises:
+    UserError: nothing was prepared there.
+  """
+  _require_prepared(data_dir)
+  return mpii_skeleton.saved_skeleton(source(data_dir))
 
 
 def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
@@ -94,11 +109,7 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     UserError: nothing was prepared there, or not this split, or a crop is
       corrupt.
   """
-  if not prepared(data_dir):
-    raise UserError(
-      f'{data_dir} holds no prepared people; run `python -m hg_jax.prepare '
-      f'--images=DIR --annotations=FILE --data_dir={data_dir}`.'
-    )
+  _require_prepared(data_dir)
   folder = data_dir / FOLDER
   try:
     with np.load(folder / INDEX) as index:
@@ -128,6 +139,7 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     )
   made_of = source(data_dir)
   return Crops(
+    skeleton=mpii_skeleton.saved_skeleton(made_of),
     people=people[good],
     encoded=[encoded[row] for row in np.flatnonzero(good)],
     image_to_crop=columns['image_to_crop'][good],
@@ -135,6 +147,14 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     size=made_of['size'],
     skipped=tuple(corrupt),
   )
+
+
+def _require_prepared(data_dir: Path) -> None:
+  if not prepared(data_dir):
+    raise UserError(
+      f'{data_dir} holds no prepared people; run `python -m hg_jax.prepare '
+      f'--images=DIR --annotations=FILE --data_dir={data_dir}`.'
+    )
 
 
 def _damaged(path: Path, data_dir: Path) -> UserError:

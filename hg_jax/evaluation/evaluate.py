@@ -7,7 +7,7 @@ Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,11 @@ class Evaluator:
       else None
     )
     self._step = jax.jit(
-      partial(evaluate_batch, model, flip_test=config.evaluate.flip_test)
+      partial(
+        evaluate_batch,
+        model,
+        flip=crops.skeleton.flip if config.evaluate.flip_test else None,
+      )
     )
 
   def run(
@@ -165,7 +169,7 @@ def evaluate_batch(
   variables: dict[str, Any],
   batch: dict[str, jax.Array],  # as `evaluation_batches` yields it
   *,
-  flip_test: bool,
+  flip: Sequence[int] | None,
 ) -> tuple[list[pckh.Counts], jax.Array, jax.Array, jax.Array]:
   """Counts and sums over the people of a batch that are no padding.
 
@@ -174,9 +178,7 @@ def evaluate_batch(
     over people, and those of the all-zero prediction; and the last stack's
     joints, f32[B, K, 2] px of the image, with their scores, f32[B, K].
   """
-  plain, averaged = inference.infer(
-    model, variables, batch['image'], flip_test=flip_test
-  )
+  plain, averaged = inference.infer(model, variables, batch['image'], flip=flip)
   joints, score = heatmaps.decode(averaged)  # [B, N, K, 2], [B, N, K]
   joints = affine.apply(joints, batch['heatmap_to_image'][:, None])
   counts = [

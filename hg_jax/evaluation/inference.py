@@ -18,7 +18,7 @@ import numpy as np
 from hg_jax.base import affine
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import boxes, images
 from hg_jax.model import heatmaps, hourglass
 from hg_jax.model.heatmaps import STRIDE
@@ -31,19 +31,19 @@ def infer(
   variables: dict[str, Any],
   image: jax.Array,  # u8[B, S, S, 3] RGB
   *,
-  flip_test: bool,
+  flip: Sequence[int] | None,
 ) -> tuple[jax.Array, jax.Array]:  # f32[B, N, H, H, K] twice
   """The network's heatmaps, and those to decode.
 
-  With `flip_test` the latter are the mean of the network's answer and of its
-  answer to the mirrored image, mirrored back (SPEC 4.1); else they are the
-  same.
+  With the skeleton's `flip` the latter are the mean of the network's answer
+  and of its answer to the mirrored image, mirrored back (SPEC 4.1); with None
+  they are the same.
   """
   plain = model.apply(variables, image, train=False)
-  if not flip_test:
+  if flip is None:
     return plain, plain
   mirrored = model.apply(variables, image[:, :, ::-1], train=False)
-  return plain, (plain + heatmaps.mirror(mirrored, SKELETON.flip)) / 2
+  return plain, (plain + heatmaps.mirror(mirrored, flip)) / 2
 
 
 def predict(
@@ -51,7 +51,7 @@ def predict(
   variables: dict[str, Any],
   image: jax.Array,  # u8[B, S, S, 3] RGB
   *,
-  flip_test: bool,
+  flip: Sequence[int] | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The person in the middle of each image.
 
@@ -59,7 +59,7 @@ def predict(
     The joints, f32[B, K, 2] px of the images; their scores, f32[B, K], the
     heatmaps' values there; and the heatmaps, f32[B, H, H, K].
   """
-  _, averaged = infer(model, variables, image, flip_test=flip_test)
+  _, averaged = infer(model, variables, image, flip=flip)
   joints, scores = heatmaps.decode(averaged[:, -1])
   return STRIDE * joints, scores, averaged[:, -1]
 
@@ -91,7 +91,8 @@ def load_variables(
       f'{workdir} has no checkpoint {which!r}; choose best, latest or one '
       f'of {", ".join(map(str, steps))}.'
     )
-  like = hourglass.variables_like(config)
+  joints = len(checkpoint.load_skeleton(workdir).joints)
+  like = hourglass.variables_like(config, joints=joints)
   ema = bool(config.ema_decay) if ema is None else ema
   # Where no step was asked for, the one before a damaged one will do.
   others = [s for s in reversed(steps) if s < step] if which in named else []
@@ -114,6 +115,7 @@ class Predictor:
   sizes of the images.
 
   Attributes:
+    skeleton: of the joints that it finds.
     image_size: S, px, of what the network sees of a person.
   """
 
@@ -121,13 +123,16 @@ class Predictor:
     self,
     model: StackedHourglass,
     variables: dict[str, Any],
+    skeleton: Skeleton,
     *,
     image_size: int,
     flip_test: bool = True,
   ):
+    self.skeleton = skeleton
     self.image_size = image_size
     self._variables = jax.device_put(variables)
-    self._predict = jax.jit(partial(predict, model, flip_test=flip_test))
+    flip = skeleton.flip if flip_test else None
+    self._predict = jax.jit(partial(predict, model, flip=flip))
 
   @classmethod
   def from_workdir(
@@ -150,10 +155,12 @@ class Predictor:
     """
     workdir = Path(workdir)
     config = checkpoint.load_config(workdir)
+    skeleton = checkpoint.load_skeleton(workdir)
     _, variables = load_variables(workdir, config, which)
     return cls(
-      hourglass.create_model(config),
+      hourglass.create_model(config, joints=len(skeleton.joints)),
       variables,
+      skeleton,
       image_size=config.data.image_size,
       flip_test=flip_test,
     )
@@ -163,7 +170,7 @@ class Predictor:
     image: np.ndarray,  # u8[height, width, 3] RGB
     box: Sequence[float] | None = None,
   ) -> tuple[np.ndarray, np.ndarray]:  # f32[K, 2] px of the image, f32[K]
-    """The joints of one person, in the order of `mpii.SKELETON.joints`.
+    """The joints of one person, in the order of `skeleton.joints`.
 
     Args:
       image: the photo, of any size.

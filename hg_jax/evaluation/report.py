@@ -21,7 +21,6 @@ import numpy as np
 
 from hg_jax.base import affine, files
 from hg_jax.base.config import Config
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import records
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import inference, submission
@@ -29,7 +28,7 @@ from hg_jax.evaluation.evaluate import Evaluator, Results
 from hg_jax.metrics import pckh
 from hg_jax.model import hourglass
 from hg_jax.pictures import figures
-from hg_jax.run import processes
+from hg_jax.run import checkpoint, processes
 
 _OVERLAY_SIZE = 256  # px
 
@@ -51,7 +50,12 @@ def evaluate_run(
   crops = records.read(
     Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
   )
-  evaluator = Evaluator(hourglass.create_model(config), config, crops)
+  checkpoint.require_same_joints(workdir, crops.skeleton)
+  evaluator = Evaluator(
+    hourglass.create_model(config, joints=len(crops.skeleton.joints)),
+    config,
+    crops,
+  )
   step, variables, results = _evaluated(evaluator, workdir, config, which)
   raw = None
   if config.ema_decay:
@@ -97,7 +101,8 @@ def _evaluated(
     step, variables = inference.load_variables(workdir, config, which, ema=ema)
     return np.int32(step), variables
 
-  like = np.int32(0), hourglass.variables_like(config)
+  joints = len(checkpoint.load_skeleton(workdir).joints)
+  like = np.int32(0), hourglass.variables_like(config, joints=joints)
   step, variables = processes.broadcast_from_first(load, like=like)
   return int(step), variables, evaluator.run(variables)
 
@@ -182,7 +187,7 @@ def write_overlays(
     predictions=affine.apply(results.joints, image_to_input),
     correct=correct,
     names=[Path(name).stem for name in people.image],
-    skeleton=SKELETON,
+    skeleton=crops.skeleton,
   )
 
 
@@ -197,21 +202,21 @@ def write_heatmaps(
 
   A panel per joint, and a panel per stack for the joint that is farthest off.
   """
-  people = crops.people
+  people, skeleton = crops.people, crops.skeleton
   error = np.where(people.labeled, head_sizes_off(results, crops), 0)
   row = int(error.sum(axis=1).argmax())
   image = _picture(crops, row, config.data.image_size)
   infer = partial(
     inference.infer,
-    hourglass.create_model(config),
-    flip_test=config.evaluate.flip_test,
+    hourglass.create_model(config, joints=len(skeleton.joints)),
+    flip=skeleton.flip if config.evaluate.flip_test else None,
   )
   _, heatmaps = jax.device_get(jax.jit(infer)(variables, image[None]))
   joint = int(error[row].argmax())
   sheets = {
-    'heatmaps_joints.png': figures.heatmap_sheet(image, heatmaps[0], SKELETON),
+    'heatmaps_joints.png': figures.heatmap_sheet(image, heatmaps[0], skeleton),
     'heatmaps_stacks.png': figures.stack_sheet(
-      image, heatmaps[0], joint, SKELETON
+      image, heatmaps[0], joint, skeleton
     ),
   }
   for name, sheet in sheets.items():

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hg_jax.base.config import Config
-from hg_jax.base.skeleton import SKELETON
 
 AXIS = 'batch'  # of the `pmap` that trains, over devices
 DEPTH = 4  # halvings within an hourglass
@@ -297,11 +296,11 @@ def upsample(
   return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
-def create_model(config: Config) -> StackedHourglass:
-  """The network of a run."""
+def create_model(config: Config, *, joints: int) -> StackedHourglass:
+  """Creates the network of a run that finds so many joints."""
   return StackedHourglass(
     stacks=config.model.stacks,
-    joints=len(SKELETON.joints),
+    joints=joints,
     features=config.model.features,
     dtype=config.model.dtype,
     axis_name=AXIS if config.model.sync_batch_norm else None,
@@ -324,11 +323,13 @@ def create_variables(
   return _draw(shapes, np.random.default_rng(seed))
 
 
-def variables_like(config: Config) -> dict[str, Any]:
+def variables_like(config: Config, *, joints: int) -> dict[str, Any]:
   """The shapes and dtypes of a run's weights."""
   return jax.eval_shape(
     lambda: create_variables(
-      create_model(config), config.seed, config.data.image_size
+      create_model(config, joints=joints),
+      config.seed,
+      config.data.image_size,
     )
   )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import videos
 from hg_jax.pictures import figures
 
@@ -19,8 +19,9 @@ _DRAWN_SCORE = 0.1  # joints below it are not seen, so not drawn
 class Album:
   """Writes pictures of predictions, a video a frame at a time."""
 
-  def __init__(self, folder: Path):
+  def __init__(self, folder: Path, skeleton: Skeleton):
     self._folder = folder
+    self._skeleton = skeleton
     self._names = {}  # of each file, its own in the folder
     self._video = None, None  # the file being drawn on, and its writer
 
@@ -39,7 +40,7 @@ class Album:
     scores: np.ndarray,  # f[P, K]
   ) -> None:
     """Draws the people of an image, or of a video's frame of this number."""
-    drawn = overlay(picture, joints, scores)
+    drawn = overlay(picture, joints, scores, self._skeleton)
     if number is None:
       figures.write(self._folder / f'{self._name(path)}_overlay.png', drawn)
       return
@@ -58,7 +59,9 @@ class Album:
   ) -> None:
     """Draws the heatmaps of each person of an image."""
     for person, picture in enumerate(seen):
-      sheet = figures.heatmap_sheet(picture, heatmaps[person][None], SKELETON)
+      sheet = figures.heatmap_sheet(
+        picture, heatmaps[person][None], self._skeleton
+      )
       number = f'_{person + 1}' if len(seen) > 1 else ''
       name = f'{self._name(path)}_heatmaps{number}.png'
       figures.write(self._folder / name, sheet)
@@ -80,6 +83,7 @@ def overlay(
   picture: np.ndarray,  # u8[height, width, 3]
   joints: np.ndarray,  # f[P, K, 2] px of it
   scores: np.ndarray,  # f[P, K]
+  skeleton: Skeleton,
 ) -> np.ndarray:  # u8[..., ..., 3]
   """The photo and its people, those joints that the network sees.
 
@@ -93,5 +97,5 @@ def overlay(
   drawn = cv2.resize(picture, size, interpolation=way)
   for person, seen in zip(joints, scores >= _DRAWN_SCORE, strict=True):
     points = person * np.divide(size, (width, height))
-    figures.draw_pose(drawn, points, seen, SKELETON)
+    figures.draw_pose(drawn, points, seen, skeleton)
   return drawn

@@ -9,6 +9,7 @@ any number of devices.
 
 import dataclasses
 import errno
+import json
 import os
 import time
 import zlib
@@ -27,6 +28,8 @@ from hg_jax.base import config as config_lib
 from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import mpii_skeleton
 from hg_jax.run.train_state import TrainState
 
 METRIC = 'all_joints'  # the best checkpoint has the highest
@@ -274,8 +277,11 @@ def _crc32(tree: Any) -> int:
   return value
 
 
-def save_config(workdir: Path, config: Config) -> None:
-  files.write(workdir / 'config.json', config_lib.to_json(config))
+def save_config(workdir: Path, config: Config, skeleton: Skeleton) -> None:
+  """Writes config.json: the settings, and the skeleton of the joints."""
+  fields = json.loads(config_lib.to_json(config))
+  fields['skeleton'] = skeleton.to_json()
+  files.write(workdir / 'config.json', json.dumps(fields, indent=2) + '\n')
 
 
 def load_config(workdir: Path) -> Config:
@@ -284,10 +290,25 @@ def load_config(workdir: Path) -> Config:
   Raises:
     UserError: there is no run, or it is of another version.
   """
+  fields = _read_config(workdir)
+  fields.pop('skeleton', None)
+  return config_lib.from_json(json.dumps(fields))
+
+
+def load_skeleton(workdir: Path) -> Skeleton:
+  """The skeleton of the joints that the run in `workdir` finds.
+
+  Raises:
+    UserError: there is no run.
+  """
+  return mpii_skeleton.saved_skeleton(_read_config(workdir))
+
+
+def _read_config(workdir: Path) -> dict[str, Any]:
   path = workdir / 'config.json'
   if not path.exists():
     raise UserError(f'{workdir} holds no run: {path} is not there.')
-  return config_lib.from_json(path.read_text())
+  return json.loads(path.read_text())
 
 
 def require_same_run(workdir: Path, config: Config) -> None:
@@ -315,13 +336,30 @@ def require_same_network(workdir: Path, config: Config) -> None:
   _require_same(workdir, _NETWORK, config)
 
 
-def require_same_weights(workdir: Path, config: Config) -> None:
+def require_same_weights(
+  workdir: Path, config: Config, skeleton: Skeleton
+) -> None:
   """Refuses to begin with the weights of a run of another network.
 
   Raises:
     UserError: names the settings that differ, with both values.
   """
   _require_same(workdir, ['model.stacks', 'model.features'], config)
+  require_same_joints(workdir, skeleton)
+
+
+def require_same_joints(workdir: Path, skeleton: Skeleton) -> None:
+  """Refuses to use a run on people with other joints, or in another order.
+
+  Raises:
+    UserError: names the joints of both.
+  """
+  saved = load_skeleton(workdir)
+  if (saved.joints, saved.flip) != (skeleton.joints, skeleton.flip):
+    raise UserError(
+      f'{workdir} finds the joints {", ".join(saved.joints)}; the prepared '
+      f'people have {", ".join(skeleton.joints)}.'
+    )
 
 
 # Settings that do not change what a step computes.
@@ -357,7 +395,10 @@ def _require_same(workdir: Path, names: list[str], config: Config) -> None:
 
 
 def save_weights(
-  workdir: Path, config: Config, variables: dict[str, Any]
+  workdir: Path,
+  config: Config,
+  skeleton: Skeleton,
+  variables: dict[str, Any],
 ) -> None:
   """Writes weights from elsewhere as a run that can be evaluated.
 
@@ -367,7 +408,7 @@ def save_weights(
   if workdir.exists() and any(workdir.iterdir()):
     raise UserError(f'{workdir} is not empty; give another folder.')
   workdir.mkdir(parents=True, exist_ok=True)
-  save_config(workdir, config)
+  save_config(workdir, config, skeleton)
   checkpoints = Checkpoints(workdir)
   checkpoints.save(
     TrainState(step=np.int32(0), variables=variables, opt_state=())

@@ -17,9 +17,9 @@ from hg_jax.training import optimizer, train_step
 _BATCH = 7  # of the traces; no other size of a network is 7
 
 
-def multiplications(config: Config) -> int:
+def multiplications(config: Config, *, joints: int) -> int:
   """Multiply-accumulates of the convolutions of one image, forward."""
-  model = _model(config, config.model.stacks)
+  model = _model(config, config.model.stacks, joints)
   forward = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))
   program = forward(_variables(model, config), _image(config, 1))
   return count_multiplications(program.jaxpr)
@@ -37,9 +37,9 @@ def count_multiplications(jaxpr: Any) -> int:
   return count
 
 
-def parameters(config: Config) -> dict[str, int]:
+def parameters(config: Config, *, joints: int) -> dict[str, int]:
   """How many there are in the stem and in the parts of each stack."""
-  params = hourglass.variables_like(config)['params']
+  params = hourglass.variables_like(config, joints=joints)['params']
   counts = {'stem': _size(params['stem'])}
   for i in range(config.model.stacks):
     for part, tree in params[f'stack{i}'].items():
@@ -71,19 +71,19 @@ class Memory:
     return fixed + at_once * self.activations
 
 
-def memory(config: Config) -> Memory:
+def memory(config: Config, *, joints: int) -> Memory:
   """The memory of a run's train step."""
-  variables = hourglass.variables_like(config)
+  variables = hourglass.variables_like(config, joints=joints)
   moments = jax.eval_shape(
     optimizer.make_optimizer(config).init, variables['params']
   )
   copies = 2 if config.ema_decay else 1
   # Stacks are alike, so two tell what each adds.
-  one, two = (_activations(config, n, remat=False) for n in (1, 2))
+  one, two = (_activations(config, n, joints, remat=False) for n in (1, 2))
   stack, rest = two - one, 2 * one - two
   if config.model.remat:
-    kept = _activations(config, 2, remat=True)
-    kept -= _activations(config, 1, remat=True)
+    kept = _activations(config, 2, joints, remat=True)
+    kept -= _activations(config, 1, joints, remat=True)
     # One stack at a time is computed again.
     activations = rest + config.model.stacks * kept + stack
   else:
@@ -96,15 +96,17 @@ def memory(config: Config) -> Memory:
   )
 
 
-def largest_batch(config: Config, limit: int) -> int:
+def largest_batch(config: Config, limit: int, *, joints: int) -> int:
   """The most people a device of so many bytes can train on at a time."""
-  there = memory(config)
+  there = memory(config, joints=joints)
   return max(limit - there.of(0), 0) // there.activations
 
 
-def _activations(config: Config, stacks: int, *, remat: bool) -> int:
+def _activations(
+  config: Config, stacks: int, joints: int, *, remat: bool
+) -> int:
   """Bytes that the backward pass of an image needs of the forward pass."""
-  model = _model(config, stacks).clone(remat=remat)
+  model = _model(config, stacks, joints).clone(remat=remat)
 
   def backward(variables, image):
     def loss(params):
@@ -132,9 +134,11 @@ def _activations(config: Config, stacks: int, *, remat: bool) -> int:
   return sum(of_images) // _BATCH
 
 
-def _model(config: Config, stacks: int) -> hourglass.StackedHourglass:
+def _model(
+  config: Config, stacks: int, joints: int
+) -> hourglass.StackedHourglass:
   """The network as it is saved, outside of any `pmap`."""
-  model = hourglass.create_model(config)
+  model = hourglass.create_model(config, joints=joints)
   return model.clone(stacks=stacks, scan=False, axis_name=None)
 
 

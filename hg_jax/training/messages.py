@@ -3,6 +3,7 @@
 import jax
 
 from hg_jax.base.config import Config
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import examples, images
 from hg_jax.data.records import Crops
 from hg_jax.run import checkpoint
@@ -80,7 +81,7 @@ def not_finite(
   )
 
 
-def out_of_memory(config: Config) -> str:
+def out_of_memory(config: Config, skeleton: Skeleton) -> str:
   """Which lever to pull, and the batch that would fit without."""
   devices = jax.device_count()
   text = (
@@ -89,7 +90,8 @@ def out_of_memory(config: Config) -> str:
   )
   stats = jax.local_devices()[0].memory_stats()
   if stats:
-    fits = cost.largest_batch(config, stats['bytes_limit'])
+    limit, joints = stats['bytes_limit'], len(skeleton.joints)
+    fits = cost.largest_batch(config, limit, joints=joints)
     text += f'About {devices * fits} would fit. '
   levers = {
     '--config.model.scan=True --config.model.remat=True': config.model.remat,

@@ -8,14 +8,13 @@ import numpy as np
 from tqdm import trange
 
 from hg_jax.base.config import Config
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.training import health, optimizer, train, train_step
 
 _STEPS = 3  # a round
 
 
-def measure_step(config: Config, rounds: int) -> dict:
+def measure_step(config: Config, rounds: int, *, joints: int) -> dict:
   """Times updates on all devices here, on pictures of noise.
 
   The batch travels to the devices with each step, as it does in training.
@@ -25,10 +24,10 @@ def measure_step(config: Config, rounds: int) -> dict:
   devices = jax.local_devices()
   tx = optimizer.make_optimizer(config)
   state = train_step.replicate(
-    config, train_step.create_train_state(config, tx), devices
+    config, train_step.create_train_state(config, tx, joints=joints), devices
   )
-  step = train_step.make_train_step(config, tx, devices)
-  batch = train_step.split(_noise(config), devices)
+  step = train_step.make_train_step(config, tx, devices, joints=joints)
+  batch = train_step.split(_noise(config, joints), devices)
   nobody = np.zeros(len(devices), bool)
   began = time.perf_counter()
   lowered = step.lower(state, batch, nobody)
@@ -65,10 +64,10 @@ def measure_step(config: Config, rounds: int) -> dict:
   }
 
 
-def _noise(config: Config) -> train_step.Batch:
+def _noise(config: Config, joints: int) -> train_step.Batch:
   size, count = config.data.image_size, config.batch_size
   rng = np.random.default_rng(0)
-  side, joints = size // STRIDE, len(SKELETON.joints)
+  side = size // STRIDE
   return {
     'image': rng.integers(0, 256, (count, size, size, 3), np.uint8),
     'heatmaps': rng.random((count, side, side, joints), np.float32),

@@ -11,6 +11,7 @@ import optax
 
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import records, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
@@ -101,13 +102,13 @@ def train_and_evaluate(
     )
     for split in ('train', 'valid')
   )
-  tx = optimizer.make_optimizer(config)
+  tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
   checkpoints = (
     checkpoint.Checkpoints(workdir) if processes.is_first_process() else None
   )
   state = processes.broadcast_from_first(
-    lambda: _begin(config, tx, checkpoints),
-    like=jax.eval_shape(lambda: train_step.create_train_state(config, tx)),
+    lambda: _begin(config, tx, checkpoints, skeleton),
+    like=jax.eval_shape(lambda: _untrained(config, tx, skeleton)),
   )
   start = int(state.step)
   writer = NullWriter()
@@ -124,7 +125,7 @@ def train_and_evaluate(
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
-    raise UserError(messages.out_of_memory(config)) from error
+    raise UserError(messages.out_of_memory(config, skeleton)) from error
   except OSError as error:
     raise UserError(
       f'{error.filename or workdir} cannot be written: {error.strerror}; the '
@@ -140,19 +141,26 @@ def train_and_evaluate(
     writer.close()
 
 
+def _untrained(
+  config: Config, tx: optax.GradientTransformation, skeleton: Skeleton
+) -> TrainState:
+  return train_step.create_train_state(config, tx, joints=len(skeleton.joints))
+
+
 def _begin(
   config: Config,
   tx: optax.GradientTransformation,
   checkpoints: checkpoint.Checkpoints,
+  skeleton: Skeleton,
 ) -> TrainState:
   """The state of the last checkpoint, or before the first step."""
-  state = train_step.create_train_state(config, tx)
+  state = _untrained(config, tx, skeleton)
   if (last := checkpoints.restore_last(state, say=print)) is not None:
     return last
   if not config.init_from:
     return state
   origin = Path(config.init_from)
-  checkpoint.require_same_weights(origin, config)
+  checkpoint.require_same_weights(origin, config, skeleton)
   _, variables = inference.load_variables(
     origin, checkpoint.load_config(origin), 'best'
   )
@@ -176,9 +184,12 @@ class _Run:
     self._checkpoints = checkpoints
     self._writer = writer
     self._devices = jax.devices()
-    self._step = train_step.make_train_step(config, tx, self._devices)
+    joints = len(train_crops.skeleton.joints)
+    self._step = train_step.make_train_step(
+      config, tx, self._devices, joints=joints
+    )
     self._evaluator = evaluate.Evaluator(
-      hourglass.create_model(config), config, valid_crops
+      hourglass.create_model(config, joints=joints), config, valid_crops
     )
 
   def train(self, state: TrainState, *, trace_to: Path, traced: int) -> None:

@@ -25,11 +25,13 @@ Step = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Metrics]]
 
 
 def create_train_state(
-  config: Config, tx: optax.GradientTransformation
+  config: Config, tx: optax.GradientTransformation, *, joints: int
 ) -> TrainState:
   """The state before the first step; a function of the config's seed."""
   variables = hourglass.create_variables(
-    hourglass.create_model(config), config.seed, config.data.image_size
+    hourglass.create_model(config, joints=joints),
+    config.seed,
+    config.data.image_size,
   )
   return begin(config, tx, variables)
 
@@ -59,6 +61,8 @@ def make_train_step(
   config: Config,
   tx: optax.GradientTransformation,
   devices: Sequence[jax.Device],
+  *,
+  joints: int,
 ) -> Step:
   """Returns the function that makes one update, on `devices` together.
 
@@ -74,8 +78,9 @@ def make_train_step(
       `train.train_batches`, and the inputs are made within the step.
     tx: the optimizer.
     devices: all that share the batch, of all processes.
+    joints: K.
   """
-  gradients_of = _accumulated(config, _make_gradients(config))
+  gradients_of = _accumulated(config, _make_gradients(config, joints))
   make_inputs = resident.make_inputs(config) if config.data.resident else None
 
   def train_step(state, batch, stop):
@@ -113,12 +118,12 @@ def make_train_step(
   )
 
 
-def _make_gradients(config: Config) -> Callable:
+def _make_gradients(config: Config, joints: int) -> Callable:
   """Makes the function from weights and a batch to gradients.
 
   It returns them with the new batch statistics and the losses.
   """
-  model = hourglass.create_model(config)
+  model = hourglass.create_model(config, joints=joints)
   reduce = {'mean': jnp.mean, 'sum': jnp.sum}[config.loss]
 
   def gradients_of(variables, batch):

@@ -8,7 +8,6 @@ import pytest
 from hg_jax.base import affine
 from hg_jax.base.config import Augment, Config, Data
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import (
   augmentation,
   examples,
@@ -18,6 +17,7 @@ from hg_jax.data import (
   person_crops,
   records,
 )
+from hg_jax.data.mpii import SKELETON
 from hg_jax.data.people import People
 from hg_jax.data.records import Crops
 from hg_jax.model import heatmaps
@@ -66,6 +66,7 @@ def dots(joint: int) -> Crops:
     person_index=np.arange(10) + 100,
   )
   return Crops(
+    skeleton=SKELETON,
     people=people,
     encoded=encoded,
     image_to_crop=image_to_crop,
@@ -225,6 +226,7 @@ def test_an_input_is_the_area_average_of_the_photograph(mpii_data, tmp_path):
   source = {'images': str(folder), 'annotations': '', 'size': 448}
   person_crops.write(
     {'train': people},
+    SKELETON,
     source | {'margin': augmentation.margin(Augment())},
     tmp_path,
     skip_unreadable=False,

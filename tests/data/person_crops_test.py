@@ -69,7 +69,11 @@ def test_records_without_their_index_get_it_from_another_prepare(
   crops = records.read(prepared, 'train')
   source = records.source(prepared)
   person_crops.write(
-    {'train': crops.people}, source, folder, skip_unreadable=False
+    {'train': crops.people},
+    crops.skeleton,
+    source,
+    folder,
+    skip_unreadable=False,
   )
   again = records.read(folder, 'train')
   np.testing.assert_array_equal(again.people.image, crops.people.image)

@@ -35,7 +35,11 @@ def crops(mpii_data, tmp_path_factory) -> Crops:
   source = {'images': str(folder), 'annotations': '', 'size': 448}
   source |= {'margin': augmentation.margin(Augment())}
   person_crops.write(
-    {'train': people[rows]}, source, data_dir, skip_unreadable=False
+    {'train': people[rows]},
+    mpii.SKELETON,
+    source,
+    data_dir,
+    skip_unreadable=False,
   )
   crops = records.read(data_dir, 'train')
   sizes = [len(crops.decode(row)) for row in range(len(crops))]
@@ -138,7 +142,8 @@ from hg_jax.training import train
 from hg_jax.base.config import Config, Data
 config = Config(data=Data(dir={str(prepared)!r}, image_size=64, resident=True))
 crops = records.read(main.Path(config.data.dir), 'train')
-evaluator = evaluate.Evaluator(hourglass.create_model(config), config, crops)
+model = hourglass.create_model(config, joints=16)
+evaluator = evaluate.Evaluator(model, config, crops)
 batch = next(train.train_batches(crops, config, 0, jax.local_devices()))
 print(batch['recipe']['row'].shape)
 print(next(evaluator._batches())['image'].shape)

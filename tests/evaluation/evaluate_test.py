@@ -9,8 +9,8 @@ import pytest
 
 from hg_jax.base import affine
 from hg_jax.base.config import Config, Data, Evaluate, Model
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import input_pipeline
+from hg_jax.data.mpii import SKELETON
 from hg_jax.data.people import People
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
@@ -48,6 +48,7 @@ def crops() -> Crops:
     gray[:, SIZE // 2 :] += 4
     encoded.append(cv2.imencode('.jpg', gray)[1])
   return Crops(
+    skeleton=SKELETON,
     people=People(
       image=np.array([f'{row}.jpg' for row in range(NUM_PEOPLE)]),
       center=center,
@@ -142,7 +143,7 @@ def test_predictions_are_in_px_of_the_image(crops):
 
 @functools.cache
 def network():
-  model = hourglass.create_model(make_config())
+  model = hourglass.create_model(make_config(), joints=16)
   variables = hourglass.create_variables(model, seed=0, image_size=SIZE)
   return model, variables
 
@@ -165,7 +166,7 @@ def test_neither_batch_size_nor_devices_change_an_evaluation(crops):
   config = make_config(batch_size=NUM_PEOPLE, flip_test=True)
   batch = next(input_pipeline.evaluation_batches(crops, config, NUM_PEOPLE))
   step = jax.jit(
-    functools.partial(evaluate.evaluate_batch, model, flip_test=True)
+    functools.partial(evaluate.evaluate_batch, model, flip=SKELETON.flip)
   )
   counts, _, joints, _ = step(variables, batch)
   np.testing.assert_allclose(one.joints, joints, atol=1e-3)
@@ -179,7 +180,7 @@ def test_the_flip_test_does_not_tell_left_from_right(crops):
   image = np.random.default_rng(0).integers(
     0, 256, (2, SIZE, SIZE, 3), np.uint8
   )
-  infer = jax.jit(functools.partial(inference.infer, model, flip_test=True))
+  infer = jax.jit(functools.partial(inference.infer, model, flip=SKELETON.flip))
   _, answer = infer(variables, image)
   _, mirrored = infer(variables, image[:, :, ::-1])
   np.testing.assert_allclose(

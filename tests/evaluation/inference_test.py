@@ -10,7 +10,7 @@ import pytest
 
 from hg_jax.base import affine
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
 from hg_jax.model import heatmaps
 

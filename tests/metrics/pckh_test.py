@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from hg_jax.base.skeleton import SKELETON
+from hg_jax.data.mpii import SKELETON
 from hg_jax.metrics import pckh
 
 R_ANKLE, L_ANKLE, PELVIS, NECK, HEAD_TOP = 0, 5, 6, 8, 9

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hg_jax.base import affine
-from hg_jax.base.skeleton import SKELETON
 from hg_jax.data import mpii
+from hg_jax.data.mpii import SKELETON
 from hg_jax.metrics import pckh
 from hg_jax.model import heatmaps
 

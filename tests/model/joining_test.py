@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures('shallow')
 def test_what_is_joined_comes_apart_as_it_was(stacks):
   config = Config(model=Model(stacks=stacks, features=4), ema_decay=0.9)
   tx = optimizer.make_optimizer(config)
-  state = train_step.create_train_state(config, tx)
+  state = train_step.create_train_state(config, tx, joints=16)
   joined = joining.join(state)
   assert 'stack0' not in joined.variables['params']
   # The optimizer's moments and the moving average are joined, too.
@@ -26,7 +26,7 @@ def test_what_is_joined_comes_apart_as_it_was(stacks):
 
 def test_the_last_stack_hands_on_zeros():
   config = Config(model=Model(stacks=2, features=4))
-  model = hourglass.create_model(config)
+  model = hourglass.create_model(config, joints=16)
   params = hourglass.create_variables(model, 0, 64)['params']
   remap = joining.join(params)['stacks']['remap_features']['kernel']
   np.testing.assert_array_equal(

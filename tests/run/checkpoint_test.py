@@ -1,3 +1,4 @@
+import dataclasses
 import resource
 import shutil
 import signal
@@ -6,8 +7,11 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.base import config
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import mpii
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
 from hg_jax.run.train_state import TrainState
@@ -109,7 +113,7 @@ def test_an_old_stem_is_refused_with_the_reason(tmp_path):
   like = hourglass.create_variables(model, 0, 64)
   old = jax.tree.map(np.copy, like)
   old['params']['stem']['conv']['kernel'] = np.zeros((7, 7, 3, 64), np.float32)
-  checkpoint.save_weights(tmp_path, Config(), old)
+  checkpoint.save_weights(tmp_path, Config(), mpii.SKELETON, old)
   checkpoints = checkpoint.Checkpoints(tmp_path)
   with pytest.raises(UserError, match='before the stem scaled with features'):
     checkpoints.restore_weights(0, like, ema=False)
@@ -135,3 +139,20 @@ def test_a_file_too_large_for_the_disk_is_one_line(workdir):
   checkpoints = checkpoint.Checkpoints(workdir)
   assert_same(checkpoints.restore_last(state(0), print), state(20))
   checkpoints.close()
+
+
+def test_a_run_remembers_its_joints_and_refuses_others(tmp_path):
+  two = Skeleton(joints=('a', 'b'), flip=(1, 0), groups={}, limbs=())
+  checkpoint.save_config(tmp_path, Config(), two)
+  assert checkpoint.load_config(tmp_path) == Config()
+  assert checkpoint.load_skeleton(tmp_path) == two
+  checkpoint.require_same_joints(tmp_path, two)
+  other = dataclasses.replace(two, joints=('b', 'a'))
+  with pytest.raises(UserError, match='finds the joints a, b; .* b, a'):
+    checkpoint.require_same_joints(tmp_path, other)
+
+
+def test_a_run_from_before_skeletons_is_mpiis(tmp_path):
+  (tmp_path / 'config.json').write_text(config.to_json(Config()))
+  assert checkpoint.load_config(tmp_path) == Config()
+  assert checkpoint.load_skeleton(tmp_path) == mpii.SKELETON

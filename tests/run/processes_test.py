@@ -10,6 +10,7 @@ import pytest
 
 from hg_jax.base.config import Config, Data, Evaluate, Model, Optimizer
 from hg_jax.base.errors import UserError
+from hg_jax.data.mpii import SKELETON
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint, processes
 from hg_jax.training import optimizer, train, train_step
@@ -95,7 +96,9 @@ def start_two(workdir, cache) -> list[subprocess.Popen]:
 
 def last_state(config, workdir):
   checkpoints = checkpoint.Checkpoints(workdir)
-  like = train_step.create_train_state(config, optimizer.make_optimizer(config))
+  like = train_step.create_train_state(
+    config, optimizer.make_optimizer(config), joints=16
+  )
   state = checkpoints.restore(checkpoints.latest(), like)
   checkpoints.close()
   return state
@@ -106,7 +109,7 @@ def half_by_two(shallow, float64, prepared, tmp_path_factory):
   """A run of two processes of two devices each, as far as step 2."""
   workdir = tmp_path_factory.mktemp('two')
   config = tiny_config(prepared, steps=2)
-  checkpoint.save_config(workdir, config)
+  checkpoint.save_config(workdir, config, SKELETON)
   two = start_two(workdir, tmp_path_factory.mktemp('compiled'))
   outputs = [process.communicate(timeout=300) for process in two]
   assert [process.returncode for process in two] == [0, 0], outputs
@@ -146,7 +149,7 @@ def test_a_dead_process_ends_the_other_with_one_line(
   half_by_two, prepared, tmp_path
 ):
   endless = tiny_config(prepared, steps=10**6, log_every=1)
-  checkpoint.save_config(tmp_path, endless)
+  checkpoint.save_config(tmp_path, endless, SKELETON)
   first, second = start_two(tmp_path, tmp_path / 'compiled')
   while 'step 1 ' not in (line := first.stdout.readline()):
     assert line, first.stderr.read()

@@ -35,8 +35,8 @@ def random_batch(count=4, seed=0) -> train_step.Batch:
 
 def run_steps(config, devices, batches):
   tx = optimizer.make_optimizer(config)
-  step = train_step.make_train_step(config, tx, devices)
-  state = train_step.create_train_state(config, tx)
+  step = train_step.make_train_step(config, tx, devices, joints=16)
+  state = train_step.create_train_state(config, tx, joints=16)
   if config.model.dtype == 'float64':
     state = state.replace(variables=jax.tree.map(np.float64, state.variables))
   state = train_step.replicate(config, state, devices)
@@ -49,9 +49,9 @@ def run_steps(config, devices, batches):
 def ready(config, devices):
   """A step, the state before the first, and a batch."""
   tx = optimizer.make_optimizer(config)
-  state = train_step.create_train_state(config, tx)
+  state = train_step.create_train_state(config, tx, joints=16)
   return (
-    train_step.make_train_step(config, tx, devices),
+    train_step.make_train_step(config, tx, devices, joints=16),
     train_step.replicate(config, state, devices),
     train_step.split(random_batch(), devices),
   )
@@ -139,7 +139,9 @@ def test_the_loss_is_of_all_stacks_and_each_stacks_is_told():
 def test_the_gradient_norm_is_the_length_of_an_sgd_step_over_the_rate():
   config = tiny_config()
   tx = optimizer.make_optimizer(config)
-  before = train_step.create_train_state(config, tx).variables['params']
+  before = train_step.create_train_state(config, tx, joints=16).variables[
+    'params'
+  ]
   state, metrics = run_steps(config, jax.local_devices(), [random_batch()])
   squares = jax.tree.map(
     lambda a, b: np.sum(np.square(a - b)), before, state.variables['params']

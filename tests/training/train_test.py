@@ -13,6 +13,7 @@ from hg_jax.base import config as config_lib
 from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
 from hg_jax.base.errors import UserError
 from hg_jax.data import examples, records
+from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import evaluate
 from hg_jax.run import checkpoint, writer
 from hg_jax.training import health, optimizer, train, train_step
@@ -51,7 +52,7 @@ def finished(shallow, prepared, tmp_path_factory):
     prepared, optimizer=Optimizer(name='adam', learning_rate=1e-3)
   )
   workdir = tmp_path_factory.mktemp('finished')
-  checkpoint.save_config(workdir, config)
+  checkpoint.save_config(workdir, config, SKELETON)
   train.train_and_evaluate(config, workdir)
   return config, workdir
 
@@ -60,7 +61,7 @@ def last_state(config, workdir):
   tx = optimizer.make_optimizer(config)
   checkpoints = checkpoint.Checkpoints(workdir)
   state = checkpoints.restore(
-    checkpoints.latest(), train_step.create_train_state(config, tx)
+    checkpoints.latest(), train_step.create_train_state(config, tx, joints=16)
   )
   checkpoints.close()
   return state
@@ -187,7 +188,9 @@ def test_too_little_memory_names_the_levers(finished, tmp_path, monkeypatch):
   def exhausted(*_):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
 
-  monkeypatch.setattr(train.train_step, 'make_train_step', lambda *_: exhausted)
+  monkeypatch.setattr(
+    train.train_step, 'make_train_step', lambda *_, **__: exhausted
+  )
   config, _ = finished
   with pytest.raises(UserError, match='batch_size=4 .*accumulate_steps=2'):
     train.train_and_evaluate(config, tmp_path)
