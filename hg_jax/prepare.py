@@ -187,7 +187,7 @@ def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
       for people in splits.values()
     )
     lines.append(f'{name:<18}{counts}')
-  ratio = np.concatenate([p.side / p.head_size for p in splits.values()])
+  ratio = np.concatenate([p.side / p.reference for p in splits.values()])
   wrong = int((np.abs(ratio - 10) > 0.1).sum())
   lines.append('')
   lines.append(

@@ -91,9 +91,9 @@ def _scores(
   joints, truth = file.joints[of], people[of]
   return (
     pckh.count(
-      joints, truth.joints, truth.labeled, truth.visible, truth.head_size
+      joints, truth.joints, truth.labeled, truth.visible, truth.reference
     ),
-    pckh.influences(joints, truth.joints, truth.labeled, truth.head_size),
+    pckh.influences(joints, truth.joints, truth.labeled, truth.reference),
   )
 
 

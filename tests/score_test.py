@@ -74,8 +74,9 @@ def few() -> People:
     side=np.full(3, 100, np.float32),
     joints=rng.uniform(1, 200, (3, 16, 2)).astype(np.float32),
     labeled=labeled,
+    known=np.ones_like(labeled),
     visible=labeled,
-    head_size=np.full(3, 10, np.float32),
+    reference=np.full(3, 10, np.float32),
     image_index=np.array([4, 4, 9], np.int32),
     person_index=np.array([0, 1, 0], np.int32),
   )
@@ -110,7 +111,7 @@ def slow_all_joints(predictions, people):
   """PCKh@0.5 of the 16 joints, by a loop."""
   found = [
     math.dist(predictions[p, k], people.joints[p, k])
-    < 0.5 * people.head_size[p]
+    < 0.5 * people.reference[p]
     for p, k in np.argwhere(people.labeled)
   ]
   return 100 * sum(found) / len(found)
@@ -192,7 +193,7 @@ def test_score_equals_the_row_of_pytorch_pose(official, published):
 def test_counts_of_labeled_joints_are_as_in_spec(people, published):
   joints = score.load(published / S1, people).joints
   counts = pckh.count(
-    joints, people.joints, people.labeled, people.visible, people.head_size
+    joints, people.joints, people.labeled, people.visible, people.reference
   )
   visible, labeled = counts.labeled[0], counts.labeled.sum(axis=0)
   groups = {

@@ -29,6 +29,7 @@ class Examples:
     color: f32[B, 3, 4], [r, g, b, 1] -> [r, g, b], gray levels 0..255.
     joints: f32[B, K, 2], px of the heatmaps; in a mirror, left is right.
     labeled: bool[B, K], those with a position.
+    known: bool[B, K], those that the loss asks for.
   """
 
   row: np.ndarray
@@ -36,6 +37,7 @@ class Examples:
   color: np.ndarray
   joints: np.ndarray
   labeled: np.ndarray
+  known: np.ndarray
 
 
 def training(
@@ -69,7 +71,7 @@ def evaluation(
   Returns:
     The examples, and what to compare with: 'heatmap_to_image' f32[B, 3, 3],
     'joints' f32[B, K, 2] px of the image, 'labeled' and 'visible' bool[B, K],
-    'head_size' f32[B] px of the image, and 'mask' bool[B], False for padding,
+    'reference' f32[B] px of the image, and 'mask' bool[B], False for padding,
     which repeats the last person.
   """
   index = np.arange(first, first + count)
@@ -86,7 +88,7 @@ def evaluation(
     'joints': people.joints,
     'labeled': people.labeled,
     'visible': people.visible,
-    'head_size': people.head_size,
+    'reference': people.reference,
     'mask': index < len(crops),
   }
 
@@ -109,6 +111,7 @@ def _examples(
     color=color,
     joints=np.take_along_axis(joints, order[..., None], 1).astype(np.float32),
     labeled=np.take_along_axis(people.labeled, order, 1),
+    known=np.take_along_axis(people.known, order, 1),
   )
 
 

@@ -44,8 +44,9 @@ def train_batches(
     threads: how many batches to make at a time; by default one per core.
 
   Yields:
-    'image' u8[B, S, S, 3] RGB and 'heatmaps' f32[B, H, H, K], where B is the
-    config's batch size divided by the number of processes.
+    'image' u8[B, S, S, 3] RGB, 'heatmaps' f32[B, H, H, K] and 'known'
+    bool[B, K], where B is the config's batch size divided by the number of
+    processes.
 
   Raises:
     UserError: the crops are too narrow for the augmentation asked for, or
@@ -81,8 +82,8 @@ def evaluation_batches(
     numbers: of the batches to make; by default all.
 
   Yields:
-    'image' u8[B, S, S, 3], 'heatmaps' f32[B, H, H, K], and what
-    `examples.evaluation` returns to compare with.
+    'image' u8[B, S, S, 3], 'heatmaps' f32[B, H, H, K], 'known' bool[B, K],
+    and what `examples.evaluation` returns to compare with.
   """
 
   def batch(number: int) -> Batch:
@@ -95,13 +96,17 @@ def evaluation_batches(
 
 
 def picture(crops: Crops, drawn: Examples, config: Config) -> Batch:
-  """The pixels of examples: 'image' and 'heatmaps' of `train_batches`."""
+  """Makes the batch of examples, as `train_batches` yields it."""
   size = config.data.image_size
   inputs = np.empty((len(drawn.row), size, size, 3), np.uint8)
   for i, row in enumerate(drawn.row):
     crop = images.warp(crops.decode(row), drawn.crop_to_input[i], size)
     cv2.transform(crop, drawn.color[i], dst=inputs[i])
-  return {'image': inputs, 'heatmaps': render(drawn, config)}
+  return {
+    'image': inputs,
+    'heatmaps': render(drawn, config),
+    'known': drawn.known,
+  }
 
 
 def render(drawn: Examples, config: Config) -> np.ndarray:  # f32[B, H, H, K]

@@ -160,7 +160,7 @@ def _split(
   """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
-  for name in ('center', 'side', 'joints', 'head_size'):
+  for name in ('center', 'side', 'joints', 'reference'):
     rows = getattr(people, name).reshape(len(people), -1)
     if (bad := ~np.isfinite(rows).all(axis=1)).any():
       raise ValueError(
@@ -230,8 +230,9 @@ def _from_raw(
     side=(250 * scale).astype(np.float32),
     joints=joints[..., :2].astype(np.float32),
     labeled=labeled,
+    known=np.ones_like(labeled),
     visible=labeled & (joints[..., 2] != 0),
-    head_size=np.asarray(head_size, np.float32),
+    reference=np.asarray(head_size, np.float32),
     image_index=np.asarray(image_index, np.int32),
     person_index=np.asarray(person_index, np.int32),
   )
@@ -289,8 +290,9 @@ def _read_h5(path: Path) -> dict[str, People]:
     side=side.astype(np.float32),
     joints=np.where(labeled[..., None], part, 0).astype(np.float32),
     labeled=labeled,
+    known=np.ones_like(labeled),
     visible=labeled & (visible > 0),
-    head_size=head_size.astype(np.float32),
+    reference=head_size.astype(np.float32),
     image_index=index.astype(np.int32),
     person_index=person.astype(np.int32),
   )
@@ -329,8 +331,9 @@ def _read_ground_truth(path: Path) -> People | None:
     side=(10 * head_size).astype(np.float32),
     joints=joints.astype(np.float32),
     labeled=labeled,
+    known=np.ones_like(labeled),
     visible=labeled,
-    head_size=head_size.astype(np.float32),
+    reference=head_size.astype(np.float32),
     image_index=image_index,
     person_index=person_index,
   )

@@ -19,10 +19,13 @@ class People:
       scale x 1.25 = 10 head sizes (SPEC 0.4).
     joints: f32[P, K, 2], px of the image; zero where not labeled.
     labeled: bool[P, K], the joint has a position.
-    visible: bool[P, K], it has one and is not occluded.
-    head_size: f32[P], px; 0.6 x the diagonal of MPII's head box.
-    image_index: i32[P], the image's row in MPII's `annolist`, from 0.
-    person_index: i32[P], the person's row in its `annorect`, from 0.
+    known: bool[P, K], someone looked for the joint: where it is not labeled,
+      the loss asks for an empty heatmap. What is not known it leaves out.
+    visible: bool[P, K], the joint has a position and is not occluded.
+    reference: f32[P], px, what errors are measured in; see
+      `Skeleton.metric`. MPII: 0.6 x the diagonal of the head box.
+    image_index: i32[P], the image's number; MPII: its row in `annolist`.
+    person_index: i32[P], the person's; MPII: its row in `annorect`.
   """
 
   image: np.ndarray
@@ -30,8 +33,9 @@ class People:
   side: np.ndarray
   joints: np.ndarray
   labeled: np.ndarray
+  known: np.ndarray
   visible: np.ndarray
-  head_size: np.ndarray
+  reference: np.ndarray
   image_index: np.ndarray
   person_index: np.ndarray
 

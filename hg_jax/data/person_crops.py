@@ -83,8 +83,9 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
           'side': np.float32,
           'joints': tfds.features.Tensor(shape=(joints, 2), dtype=np.float32),
           'labeled': tfds.features.Tensor(shape=(joints,), dtype=np.bool_),
+          'known': tfds.features.Tensor(shape=(joints,), dtype=np.bool_),
           'visible': tfds.features.Tensor(shape=(joints,), dtype=np.bool_),
-          'head_size': np.float32,
+          'reference': np.float32,
           'image_index': np.int32,
           'person_index': np.int32,
         }

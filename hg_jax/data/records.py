@@ -124,6 +124,9 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     )
   rows = rows[np.argsort(columns['row'][rows], kind='stable')]
   columns = {name: column[rows] for name, column in columns.items()}
+  if 'head_size' in columns:  # Written when MPII was all there was.
+    columns['reference'] = columns.pop('head_size')
+    columns['known'] = np.ones_like(columns['labeled'])
   encoded = _encoded(folder, columns)
   people = People(
     **{field.name: columns[field.name] for field in dataclasses.fields(People)}

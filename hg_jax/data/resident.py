@@ -163,8 +163,8 @@ def recipe(drawn: Examples) -> dict[str, np.ndarray]:
 
   Returns:
     'row' i32[B]; 'input_to_crop' f32[B, 2, 3], OpenCV's, between pixel
-    indices; 'color' i32[B, 3, 4] in 1 / COLOR_UNIT; 'joints' f32[B, K, 2]
-    and 'labeled' bool[B, K] as they are.
+    indices; 'color' i32[B, 3, 4] in 1 / COLOR_UNIT; 'joints' f32[B, K, 2],
+    'labeled' and 'known' bool[B, K] as they are.
   """
   return {
     'row': drawn.row,
@@ -174,6 +174,7 @@ def recipe(drawn: Examples) -> dict[str, np.ndarray]:
     'color': np.rint(drawn.color * COLOR_UNIT).astype(np.int32),
     'joints': drawn.joints,
     'labeled': drawn.labeled,
+    'known': drawn.known,
   }
 
 
@@ -194,6 +195,7 @@ def make_inputs(
         size=size // heatmaps.STRIDE,
         sigma=config.data.sigma,
       ),
+      'known': recipe['known'],
     }
 
   return inputs

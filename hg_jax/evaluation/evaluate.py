@@ -187,15 +187,16 @@ def evaluate_batch(
       batch['joints'],
       batch['labeled'],
       batch['visible'],
-      batch['head_size'],
+      batch['reference'],
       mask=batch['mask'],
     )
     for stack in range(joints.shape[1])
   ]
   targets = batch['heatmaps'][:, None]
+  known = batch['known'][:, None, None, None].astype(targets.dtype)
   errors = jnp.stack(
     [
-      jnp.square(prediction - targets).mean(axis=(2, 3, 4))
+      (jnp.square(prediction - targets) * known).mean(axis=(2, 3, 4))
       for prediction in (plain, jnp.zeros_like(plain))
     ],
     axis=-1,

@@ -127,7 +127,7 @@ def summarize(results: Results, crops: Crops) -> dict:
   """All numbers of an evaluation, ready for JSON."""
   people = crops.people
   influences = pckh.influences(
-    results.joints, people.joints, people.labeled, people.head_size
+    results.joints, people.joints, people.labeled, people.reference
   )
   return {
     'people': len(people),
@@ -161,7 +161,7 @@ def head_sizes_off(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
   """How far each joint is from where it belongs, in head sizes."""
   people = crops.people
   distance = np.linalg.norm(results.joints - people.joints, axis=-1)
-  return distance / people.head_size[:, None]
+  return distance / people.reference[:, None]
 
 
 def write_overlays(

@@ -117,7 +117,9 @@ def _activations(
         mutable=['batch_stats'],
       )
       errors = train_step.squared_error(
-        heatmaps, jnp.zeros_like(heatmaps[:, 0])
+        heatmaps,
+        jnp.zeros_like(heatmaps[:, 0]),
+        jnp.ones((_BATCH, model.joints), bool),
       )
       return errors.mean()
 

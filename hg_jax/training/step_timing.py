@@ -71,6 +71,7 @@ def _noise(config: Config, joints: int) -> train_step.Batch:
   return {
     'image': rng.integers(0, 256, (count, size, size, 3), np.uint8),
     'heatmaps': rng.random((count, side, side, joints), np.float32),
+    'known': np.ones((count, joints), bool),
   }
 
 

@@ -52,9 +52,15 @@ def begin(
 def squared_error(
   heatmaps: jax.Array,  # f32[B, N, H, H, K]
   targets: jax.Array,  # f32[B, H, H, K]
+  known: jax.Array,  # bool[B, K]
 ) -> jax.Array:  # f32[N]
-  """Each stack's mean over people, joints and pixels."""
-  return jnp.square(heatmaps - targets[:, None]).mean(axis=(0, 2, 3, 4))
+  """Returns each stack's mean over people, joints and pixels.
+
+  Joints that are not known add nothing to the sum, and count.
+  """
+  known = known[:, None, None, None].astype(targets.dtype)
+  errors = jnp.square(heatmaps - targets[:, None]) * known
+  return errors.mean(axis=(0, 2, 3, 4))
 
 
 def make_train_step(
@@ -134,7 +140,7 @@ def _make_gradients(config: Config, joints: int) -> Callable:
         train=True,
         mutable=['batch_stats'],
       )
-      errors = squared_error(heatmaps, batch['heatmaps'])
+      errors = squared_error(heatmaps, batch['heatmaps'], batch['known'])
       return reduce(errors), (errors, updates['batch_stats'])
 
     (loss, (errors, batch_stats)), gradients = jax.value_and_grad(
@@ -144,7 +150,9 @@ def _make_gradients(config: Config, joints: int) -> Callable:
     metrics = {
       'loss': loss,
       'stack_loss': errors,
-      'zero_loss': reduce(squared_error(zeros, batch['heatmaps'])),
+      'zero_loss': reduce(
+        squared_error(zeros, batch['heatmaps'], batch['known'])
+      ),
     }
     return gradients, batch_stats, metrics
 

@@ -60,8 +60,9 @@ def dots(joint: int) -> Crops:
     side=side,
     joints=joints,
     labeled=labeled,
+    known=np.ones_like(labeled),
     visible=labeled,
-    head_size=side / 10,
+    reference=side / 10,
     image_index=np.arange(10),
     person_index=np.arange(10) + 100,
   )
@@ -99,6 +100,21 @@ def test_the_heatmap_of_a_joint_peaks_where_the_picture_shows_it(joint):
     # The dot's center lies in the pixel of the peak; 0.05 for drawing it.
     off = np.abs(seen / heatmaps.STRIDE - [column + 0.5, row + 0.5])
     assert off.max() <= 0.55
+
+
+def test_known_joints_change_sides_in_a_mirrored_example():
+  crops = dots(joint=0)
+  known = np.zeros((10, 16), bool)
+  known[:, 10] = True
+  people = dataclasses.replace(crops.people, known=known)
+  crops = dataclasses.replace(crops, people=people)
+  config = Config(data=Data(image_size=64))
+  drawn = examples.training(crops, config, first=0, count=50)
+  flip = augmentation.sample(
+    config.augment, seed=config.seed, first=0, count=50
+  ).flip
+  joints = np.where(flip, SKELETON.flip[10], 10)
+  np.testing.assert_array_equal(drawn.known, np.eye(16, dtype=bool)[joints])
 
 
 def test_batches_are_the_same_whatever_the_number_of_threads(crops):
@@ -154,7 +170,7 @@ def test_evaluation_shows_everyone_once_in_order_and_masks_padding(crops):
   mask = np.concatenate([batch['mask'] for batch in batches])
   np.testing.assert_array_equal(mask, [True] * people + [False] * padding)
   rows = [*range(people), *[people - 1] * padding]
-  for name in ('joints', 'labeled', 'visible', 'head_size'):
+  for name in ('joints', 'labeled', 'visible', 'reference'):
     values = np.concatenate([batch[name] for batch in batches])
     expected = getattr(crops.people, name)[rows]
     np.testing.assert_array_equal(values, expected, name)
@@ -178,7 +194,7 @@ def test_evaluation_heatmaps_map_back_to_the_joints_of_the_image(crops):
   found, score = heatmaps.decode(batch['heatmaps'])
   image = affine.apply(found, batch['heatmap_to_image'])
   # Half a pixel of a heatmap that shows 10 head sizes in 16 px.
-  error = np.abs(image - batch['joints']).max(-1) / batch['head_size'][:, None]
+  error = np.abs(image - batch['joints']).max(-1) / batch['reference'][:, None]
   drawn = (score > 0) & batch['labeled']
   assert drawn.sum() > 300
   assert error[drawn].max() <= 0.5 * 10 / 16 * 1.001

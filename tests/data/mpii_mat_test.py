@@ -124,7 +124,7 @@ def test_official_mat_equals_the_json(both_forms):
         getattr(form[split], field.name) for form in (official, from_json)
       )
       assert ours.dtype.kind == theirs.dtype.kind
-      if field.name == 'head_size':  # of a box, and of the scale
+      if field.name == 'reference':  # of a box, and of the scale
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
       else:
         np.testing.assert_array_equal(ours, theirs, field.name)
@@ -135,5 +135,5 @@ def test_official_mat_has_test_people_without_joints(both_forms):
   assert list(test.image) == ['test.jpg']
   assert (test.image_index[0], test.person_index[0]) == (250, 1)
   np.testing.assert_array_equal(test.center, [(70, 90.5 + 15 * 2)])
-  assert (test.side[0], test.head_size[0]) == (500, 50)
+  assert (test.side[0], test.reference[0]) == (500, 50)
   assert not test.labeled.any() and not test.visible.any()

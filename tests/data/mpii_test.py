@@ -87,7 +87,7 @@ def test_valid_h5_has_the_known_counts(valid):
 
 def test_the_square_is_ten_head_sizes(valid, splits):
   for people in (valid, splits['train'], splits['valid']):
-    np.testing.assert_allclose(people.side, 10 * people.head_size, rtol=1e-6)
+    np.testing.assert_allclose(people.side, 10 * people.reference, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_json_equals_valid_h5_up_to_rounding(splits, valid):
   # The json's scale has 3 decimals: half of the last one, times 15, 250, 25.
   np.testing.assert_allclose(people.center, valid.center, atol=0.0076)
   np.testing.assert_allclose(people.side, valid.side, atol=0.126)
-  np.testing.assert_allclose(people.head_size, valid.head_size, atol=0.0126)
+  np.testing.assert_allclose(people.reference, valid.reference, atol=0.0126)
 
   # x = 0.27, truncated to 0, reads as not labeled.
   differs = people.labeled != valid.labeled
@@ -159,8 +159,8 @@ def test_evaluation_forms_hold_the_same_people(mpii_data, splits, valid):
   for name in ('image', 'image_index', 'person_index', 'labeled'):
     np.testing.assert_array_equal(getattr(truth, name), getattr(people, name))
   assert truth.labeled.sum() == 44_240  # SPEC 2.2: with row 1856's head
-  np.testing.assert_allclose(truth.head_size, valid.head_size, rtol=1e-5)
-  np.testing.assert_allclose(truth.side, 10 * truth.head_size, rtol=1e-6)
+  np.testing.assert_allclose(truth.reference, valid.reference, rtol=1e-5)
+  np.testing.assert_allclose(truth.side, 10 * truth.reference, rtol=1e-6)
   # The .mat has 0 for some coordinates of 13 joints (SPEC 2.1), not missing.
   far = np.abs(truth.joints - people.joints) > 0.001
   assert far.any(axis=-1).sum() == 13
@@ -181,7 +181,7 @@ def save_h5(path, people, **replaced):
     'scale': people.side / 200,
     'part': np.trunc(people.joints),
     'visible': people.visible.astype(float),
-    'normalize': people.head_size,
+    'normalize': people.reference,
   }
   with h5py.File(path, 'w') as file:
     for name, column in (columns | replaced).items():
@@ -203,7 +203,7 @@ def test_a_folder_gives_the_splits_of_its_files(mpii_data, splits, tmp_path):
   np.testing.assert_array_equal(loaded['train'].image, train.image)
   np.testing.assert_array_equal(loaded['train'].joints, np.trunc(train.joints))
   np.testing.assert_allclose(loaded['train'].side, train.side, rtol=1e-6)
-  np.testing.assert_allclose(loaded['test'].side, 10 * loaded['test'].head_size)
+  np.testing.assert_allclose(loaded['test'].side, 10 * loaded['test'].reference)
   assert not loaded['test'].labeled.any()
 
 
@@ -243,7 +243,7 @@ def test_center_and_scale_of_the_json_are_adjusted_once(person, tmp_path):
   (people,) = mpii.load(tmp_path / 'a.json').values()
   np.testing.assert_array_equal(people.center, [(50, 60 + 15 * 2)])
   assert people.side == 200 * 1.25 * 2
-  assert people.head_size == 25 * 2
+  assert people.reference == 25 * 2
   assert people.image_index == people.person_index == 0
 
 

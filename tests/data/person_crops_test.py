@@ -59,6 +59,19 @@ def test_a_file_that_is_gone_is_named(prepared, tmp_path):
     records.read(tmp_path / 'part', 'train')
 
 
+def test_records_from_before_other_metrics_are_read(prepared, tmp_path):
+  shutil.copytree(prepared, tmp_path / 'old')
+  path = tmp_path / 'old' / records.FOLDER / records.INDEX
+  with np.load(path) as index:
+    columns = dict(index)
+  columns['head_size'] = columns.pop('reference')
+  del columns['known']
+  np.savez(path, **columns)
+  old, new = (records.read(d, 'train') for d in (tmp_path / 'old', prepared))
+  np.testing.assert_array_equal(old.people.reference, new.people.reference)
+  assert old.people.known.all() and new.people.known.all()
+
+
 def test_records_without_their_index_get_it_from_another_prepare(
   prepared, tmp_path
 ):

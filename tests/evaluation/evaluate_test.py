@@ -55,8 +55,9 @@ def crops() -> Crops:
       side=10 * head_size,
       joints=(center[:, None] + offset).astype(np.float32),
       labeled=labeled,
+      known=np.ones_like(labeled),
       visible=labeled & (rng.uniform(size=labeled.shape) < 0.8),
-      head_size=head_size,
+      reference=head_size,
       image_index=np.arange(NUM_PEOPLE, dtype=np.int32),
       person_index=np.zeros(NUM_PEOPLE, np.int32),
     ),
@@ -88,7 +89,7 @@ def heatmaps_of(crops: Crops, *, shift: float) -> dict:
   """The oracle's weights: targets moved right by `shift` heads."""
   people = crops.people
   image_to_heatmap = affine.image_to_crop(people.center, people.side, SIZE // 4)
-  moved = people.joints + [shift, 0] * people.head_size[:, None, None]
+  moved = people.joints + [shift, 0] * people.reference[:, None, None]
   return {
     'params': {
       'heatmaps': heatmaps.render(

@@ -135,7 +135,7 @@ def test_drawing_and_decoding_reach_the_published_ceilings(mpii_data):
       people.joints,
       inside,
       inside & people.visible,
-      people.head_size,
+      people.reference,
     )
     return [
       pckh.at(pckh.TOTALS, counts, threshold)['all_joints']

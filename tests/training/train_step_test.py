@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -30,6 +31,7 @@ def random_batch(count=4, seed=0) -> train_step.Batch:
   return {
     'image': rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8),
     'heatmaps': heatmaps.astype(np.float32),
+    'known': np.ones((count, 16), bool),
   }
 
 
@@ -223,3 +225,35 @@ def test_scan_and_remat_train_as_neither_does(scan, remat):
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12),
     *states,
   )
+
+
+def test_loss_of_known_joints_is_the_plain_mean_to_the_bit():
+  rng = np.random.default_rng(0)
+  heatmaps = rng.normal(size=(3, 2, 8, 8, 5)).astype(np.float32)
+  targets = rng.normal(size=(3, 8, 8, 5)).astype(np.float32)
+
+  def plain(heatmaps):
+    error = jnp.square(heatmaps - targets[:, None])
+    return error.mean(axis=(0, 2, 3, 4)).mean()
+
+  def masked(heatmaps, known):
+    return train_step.squared_error(heatmaps, targets, known).mean()
+
+  known = np.ones((3, 5), bool)
+  expected = jax.jit(jax.value_and_grad(plain))(heatmaps)
+  found = jax.jit(jax.value_and_grad(masked))(heatmaps, known)
+  jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_loss_leaves_out_joints_that_are_not_known():
+  heatmaps = np.ones((2, 1, 4, 4, 3), np.float32)
+  targets = np.zeros((2, 4, 4, 3), np.float32)
+  known = np.array([[True, False, True], [False, False, True]])
+  loss, gradient = jax.value_and_grad(
+    lambda x: train_step.squared_error(x, targets, known).sum()
+  )(heatmaps)
+  # Three of six joints are off by 1; all six count.
+  assert loss == pytest.approx(3 / 6)
+  used = np.asarray(gradient != 0).transpose(0, 4, 1, 2, 3)
+  np.testing.assert_array_equal(used.all(axis=(2, 3, 4)), known)
+  np.testing.assert_array_equal(used.any(axis=(2, 3, 4)), known)
