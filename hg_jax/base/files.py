@@ -1,17 +1,18 @@
 """A run's folder: files that are whole, and one process that writes them."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
+
 from hg_jax.base.errors import UserError
 
 
 def write(path: Path, text: str) -> None:
-  """Writes a file that, whatever happens, is the old one or the new one."""
+  """Writes a file that is the old one or the new one, whatever happens."""
   new = path.with_name(f'.{path.name}.new')
   with new.open('w') as file:
     file.write(text)
@@ -22,23 +23,21 @@ def write(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-  """Keeps other processes from training in this folder, until it ends.
+  """Keeps other processes from training in this folder while entered.
 
   The system frees the lock of a process that dies.
 
   Raises:
-    UserError: another one holds it, and which.
+    UserError: another process holds the lock; says which.
   """
-  with (folder / 'lock').open('a+') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      raise UserError(
-        f'{folder} is in use by {file.read()}; wait for it, or give another '
-        '--workdir.'
-      ) from None
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}')
-    file.flush()
+  holder = folder / 'lock.holder'
+  try:
+    lock = filelock.FileLock(folder / 'lock').acquire(blocking=False)
+  except filelock.Timeout as error:
+    raise UserError(
+      f'{folder} is in use by {holder.read_text()}; wait for it, or give '
+      'another --workdir.'
+    ) from error
+  with lock:
+    write(holder, f'process {os.getpid()} on {socket.gethostname()}')
     yield

@@ -7,7 +7,7 @@ from hg_jax.base import files
 from hg_jax.base.errors import UserError
 
 
-def test_what_is_written_replaces_what_was_there(tmp_path):
+def test_write_replaces_the_file(tmp_path):
   path = tmp_path / 'file'
   for text in ('a longer text', 'short'):
     files.write(path, text)
@@ -15,7 +15,7 @@ def test_what_is_written_replaces_what_was_there(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_in_use_is_refused_by_name_until_its_user_dies(tmp_path):
+def test_locked_names_the_holder_until_it_dies(tmp_path):
   program = (
     'import pathlib, sys, time\n'
     'from hg_jax.base import files\n'
