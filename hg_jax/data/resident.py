@@ -138,6 +138,7 @@ def train_recipes(
 
 def evaluation_batches(
   stored: jax.Array,
+  make: Callable,
   crops: Crops,
   config: Config,
   batch_size: int,
@@ -145,12 +146,19 @@ def evaluation_batches(
 ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
   """The batches of `input_pipeline.evaluation_batches`.
 
+  Args:
+    stored: the crops on the devices.
+    make: what `make_inputs` made, jitted once for all evaluations.
+    crops: the people.
+    config: the run's.
+    batch_size: of all devices together.
+    numbers: of the batches; all by default.
+
   Yields:
     What that yields; 'image' and 'heatmaps' lie on the devices of `stored`,
     which share the batch equally.
   """
   split = NamedSharding(stored.sharding.mesh, PartitionSpec('batch'))
-  make = jax.jit(make_inputs(config))
   for number in numbers or range(-(-len(crops) // batch_size)):
     people, facts = examples.evaluation(
       crops, config, first=number * batch_size, count=batch_size

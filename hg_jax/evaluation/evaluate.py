@@ -1,8 +1,8 @@
-"""The evaluator: jitted, apart from training, over a whole split.
+"""Evaluates a network on a whole split.
 
-Every person is counted once, unchanged by augmentation, with the running
-batch statistics, whatever the batch size and the number of devices. Many
-processes take the batches in turn, and all have the results.
+Every person is counted once, without augmentation and with the running batch
+statistics, whatever the batch size and the number of devices. Several
+processes take the batches in turn, and all get the results.
 Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
 """
 
@@ -33,9 +33,9 @@ class Results:
   """What a network scores on a split.
 
   Attributes:
-    counts: those of each stack, N of them.
+    counts: N of them, one for each stack.
     loss: f64[N], each stack's mean squared error, without the flip test.
-    zero_loss: that of the all-zero prediction.
+    zero_loss: the mean squared error of the all-zero prediction.
     joints: f32[P, K, 2], the last stack's predictions, px of the image.
     score: f32[P, K], the heatmaps' values there.
   """
@@ -58,22 +58,20 @@ class Interrupted(Exception):
 
 
 class Evaluator:
-  """Evaluates networks of one kind on one split."""
+  """Evaluates weights of one network on one split; compiles once."""
 
   def __init__(self, model: StackedHourglass, config: Config, crops: Crops):
     self._config = config
     self._crops = crops
     mesh = Mesh(np.array(jax.local_devices()), ('batch',))
-    self._whole = NamedSharding(mesh, PartitionSpec())
-    self._split = NamedSharding(mesh, PartitionSpec('batch'))
-    # Devices share a batch equally; the last one is padded anyhow.
+    self._replicated = NamedSharding(mesh, PartitionSpec())
+    self._shared = NamedSharding(mesh, PartitionSpec('batch'))
+    # Devices share a batch equally; the last batch is padded.
     devices = jax.local_device_count()
     self._batch_size = -(-config.evaluate.batch_size // devices) * devices
-    self._stored = (
-      resident.store(crops, jax.local_devices())
-      if config.data.resident
-      else None
-    )
+    if config.data.resident:
+      self._stored = resident.store(crops, jax.local_devices())
+      self._make_inputs = jax.jit(resident.make_inputs(config))
     self._step = jax.jit(
       partial(
         evaluate_batch,
@@ -92,17 +90,17 @@ class Evaluator:
 
     Args:
       variables: NumPy arrays, or jax's of this process.
-      stopped: asked after each batch whether to give up.
+      stopped: called after each batch; True ends the evaluation.
 
     Raises:
-      Interrupted: in all processes, if one was to give up.
+      Interrupted: in all processes, if `stopped` was True in one.
     """
-    # Out of their mesh, which with many processes is not ours.
-    variables = jax.device_put(jax.device_get(variables), self._whole)
-    outputs = self._turns(variables, stopped)
+    # Their mesh may be that of all processes.
+    variables = jax.device_put(jax.device_get(variables), self._replicated)
+    outputs = self._run_batches(variables, stopped)
     if processes.all_gather(np.int32(stopped())).any():
       raise Interrupted
-    counts, errors, joints, score = zip(*_in_turn(outputs), strict=True)
+    counts, errors, joints, score = zip(*_gathered(outputs), strict=True)
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
     people = len(self._crops)
     return Results(
@@ -113,10 +111,10 @@ class Evaluator:
       score=np.concatenate(score)[:people],
     )
 
-  def _turns(
+  def _run_batches(
     self, variables: dict[str, Any], stopped: Callable[[], bool]
   ) -> list[Any]:
-    """The outputs of this process's batches, as NumPy arrays."""
+    """Returns the outputs of this process's batches as NumPy arrays."""
     outputs = []
     people = jax.process_count() * self._batch_size
     bar = tqdm(
@@ -124,15 +122,15 @@ class Evaluator:
       desc='Evaluating',
       unit=' people',
       leave=False,
-      delay=5,  # s; what is over sooner needs no bar
+      delay=5,  # s
       mininterval=1,
       disable=not processes.is_first_process(),
     )
     with bar:
       for batch in self._batches():
-        batch = jax.device_put(batch, self._split)
+        batch = jax.device_put(batch, self._shared)
         outputs.append(self._step(variables, batch))
-        # One behind, so that the devices always have something to do.
+        # Fetch one batch late, so that the devices are never idle.
         if len(outputs) > 1:
           outputs[-2] = jax.device_get(outputs[-2])
           bar.update(people)
@@ -141,20 +139,22 @@ class Evaluator:
     return jax.device_get(outputs)
 
   def _batches(self) -> Iterator[dict[str, Any]]:
-    """This process's turns; as many as the others', with padding alone."""
+    """Yields as many batches in every process; the last may be padding."""
     count = jax.process_count()
     turns = -(-len(self._crops) // (count * self._batch_size))
     numbers = range(jax.process_index(), turns * count, count)
     arguments = self._crops, self._config, self._batch_size, numbers
     if self._config.data.resident:
-      return resident.evaluation_batches(self._stored, *arguments)
+      return resident.evaluation_batches(
+        self._stored, self._make_inputs, *arguments
+      )
     from hg_jax.data import input_pipeline  # TensorFlow
 
     return input_pipeline.evaluation_batches(*arguments)
 
 
-def _in_turn(outputs: list[Any]) -> list[Any]:
-  """The outputs of all processes' batches, in the order of the batches."""
+def _gathered(outputs: list[Any]) -> list[Any]:
+  """Gathers all processes' outputs, in the order of the batches."""
   turns = jax.tree.map(lambda *batches: np.stack(batches), *outputs)
   everyone = processes.all_gather(turns)  # [process, turn, ...]
   return [
@@ -171,12 +171,12 @@ def evaluate_batch(
   *,
   flip: Sequence[int] | None,
 ) -> tuple[list[pckh.Counts], jax.Array, jax.Array, jax.Array]:
-  """Counts and sums over the people of a batch that are no padding.
+  """Counts and sums over the people of a batch, leaving out padding.
 
   Returns:
     The counts of each stack; f32[N, 2], each stack's squared errors, summed
-    over people, and those of the all-zero prediction; and the last stack's
-    joints, f32[B, K, 2] px of the image, with their scores, f32[B, K].
+    over people, and those of the all-zero prediction; the last stack's
+    joints, f32[B, K, 2] px of the image; and their scores, f32[B, K].
   """
   plain, averaged = inference.infer(model, variables, batch['image'], flip=flip)
   joints, score = heatmaps.decode(averaged)  # [B, N, K, 2], [B, N, K]

@@ -97,7 +97,9 @@ def test_heatmaps_made_on_the_device_are_exactly_the_hosts(crops, stored):
 def test_evaluation_inputs_are_the_same_both_ways(crops, stored):
   config = Config()
   host = input_pipeline.evaluation_batches(crops, config, 8)
-  device = resident.evaluation_batches(stored, crops, config, 8)
+  device = resident.evaluation_batches(
+    stored, jax.jit(resident.make_inputs(config)), crops, config, 8
+  )
   for batch, expected in itertools.zip_longest(device, host):
     assert batch.keys() == expected.keys()
     assert difference(jax.device_get(batch), expected).max() <= 1

@@ -104,9 +104,7 @@ def heatmaps_of(crops: Crops, *, shift: float) -> dict:
 
 @pytest.mark.parametrize('flip_test', [False, True])
 @pytest.mark.parametrize('shift, expected', [(0.0, 100.0), (1.0, 0.0)])
-def test_an_oracle_scores_100_and_one_off_by_a_head_0(
-  crops, flip_test, shift, expected
-):
+def test_evaluator_scores_an_oracle_100_or_0(crops, flip_test, shift, expected):
   # A pixel of a 16 px heatmap is 0.625 heads wide: its middle is never more
   # than 0.45 heads from the joint, nor within 0.5 of one a head away.
   config = make_config(batch_size=8, flip_test=flip_test)
@@ -118,7 +116,7 @@ def test_an_oracle_scores_100_and_one_off_by_a_head_0(
       assert value == expected, name
 
 
-def test_an_oracle_has_no_loss_and_full_skill(crops):
+def test_evaluator_gives_an_oracle_full_skill(crops):
   config = make_config(batch_size=8, flip_test=False)
   evaluator = evaluate.Evaluator(Oracle(), config, crops)
   results = evaluator.run(heatmaps_of(crops, shift=0.0))
@@ -130,7 +128,7 @@ def test_an_oracle_has_no_loss_and_full_skill(crops):
   np.testing.assert_allclose(results.zero_loss, expected, rtol=0.01)
 
 
-def test_predictions_are_in_px_of_the_image(crops):
+def test_results_are_in_px_of_the_image(crops):
   config = make_config(batch_size=8, flip_test=True)
   evaluator = evaluate.Evaluator(Oracle(), config, crops)
   results = evaluator.run(heatmaps_of(crops, shift=0.0))
@@ -149,7 +147,7 @@ def network():
   return model, variables
 
 
-def test_neither_batch_size_nor_devices_change_an_evaluation(crops):
+def test_evaluator_ignores_batch_size_and_devices(crops):
   model, variables = network()
 
   def run(batch_size):
@@ -175,7 +173,27 @@ def test_neither_batch_size_nor_devices_change_an_evaluation(crops):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_the_flip_test_does_not_tell_left_from_right(crops):
+def test_evaluator_with_resident_data_compiles_once(crops):
+  config = make_config(batch_size=8, flip_test=False)
+  config.data.resident = True
+  evaluator = evaluate.Evaluator(Oracle(), config, crops)
+  variables = heatmaps_of(crops, shift=0.0)
+  compilations = []
+
+  def count(event: str, seconds: float, **_) -> None:
+    if event == '/jax/core/compile/backend_compile_duration':
+      compilations.append(seconds)
+
+  evaluator.run(variables)
+  jax.monitoring.register_event_duration_secs_listener(count)
+  try:
+    evaluator.run(variables)
+  finally:
+    jax.monitoring.unregister_event_duration_listener(count)
+  assert not compilations
+
+
+def test_infer_with_flip_test_is_symmetric(crops):
   # Mirroring the picture mirrors what the flip test answers, by its symmetry.
   model, variables = network()
   image = np.random.default_rng(0).integers(
