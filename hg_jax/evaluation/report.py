@@ -1,12 +1,12 @@
-"""What a run scores, for people and for machines: table, JSON, predictions.
+"""Evaluates a run and writes a table, numbers, predictions and pictures.
 
 results.json    every number of `pckh.summarize`, each stack's too
 predictions.h5  joints in px of the images, which `hg_jax.score` reads
-overlay_*.png   the worst and random people, predictions beside the truth
-heatmaps_*.png  what the network answers for the worst person
+overlay_*.png   the worst and random people, with predictions and truth
+heatmaps_*.png  the network's heatmaps of the worst person
 
-The test people have no published joints; instead of the numbers they get
-pred_keypoints_mpii.mat, which MPII scores.
+The joints of the test people are not published; instead of the numbers the
+run gets pred_keypoints_mpii.mat, which MPII scores.
 """
 
 import json
@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import h5py
 import jax
 import numpy as np
 
 from hg_jax.base import affine, files
 from hg_jax.base.config import Config
-from hg_jax.data import records
+from hg_jax.data import images, records
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import inference, submission
 from hg_jax.evaluation.evaluate import Evaluator, Results
@@ -45,7 +44,8 @@ def evaluate_run(
     split: of the prepared people.
 
   Raises:
-    UserError: there is no such checkpoint or split, or it does not fit.
+    UserError: the checkpoint or the split does not exist, or is of another
+      network.
   """
   crops = records.read(
     Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
@@ -64,24 +64,24 @@ def evaluate_run(
     return
   print(f'\n{workdir}, step {step}')
   written = [workdir / 'predictions.h5']
-  write_predictions(written[0], results, crops)
+  _write_predictions(written[0], results, crops)
   if crops.people.labeled.any():
     summary = {
       'step': step,
       'split': split,
       'flip_test': config.evaluate.flip_test,
-      **summarize(results, crops),
+      **_summarize(results, crops),
     }
     if raw:
-      summary['without_averaging'] = summarize(raw, crops)
+      summary['without_averaging'] = _summarize(raw, crops)
       print(f'\nWithout averaging:\n{pckh.table(summary["without_averaging"])}')
       print('\nThe moving average of the weights:')
     print(f'{pckh.table(summary)}\n')
     written.append(workdir / 'results.json')
     files.write(written[-1], json.dumps(summary, indent=2) + '\n')
-    written += write_overlays(workdir, results, crops, config.evaluate.figures)
+    written += _write_overlays(workdir, results, crops, config.evaluate.figures)
     if config.evaluate.figures:
-      written += write_heatmaps(workdir, config, variables, results, crops)
+      written += _write_heatmaps(workdir, config, variables, results, crops)
   else:
     written.append(_write_submission(workdir, config, results, crops))
   print('Wrote ' + ', '.join(str(path) for path in written))
@@ -123,8 +123,8 @@ def _write_submission(
   return path
 
 
-def summarize(results: Results, crops: Crops) -> dict:
-  """All numbers of an evaluation, ready for JSON."""
+def _summarize(results: Results, crops: Crops) -> dict:
+  """All numbers of an evaluation, as JSON has them."""
   people = crops.people
   influences = pckh.influences(
     results.joints, people.joints, people.labeled, people.reference
@@ -146,7 +146,7 @@ def summarize(results: Results, crops: Crops) -> dict:
   }
 
 
-def write_predictions(path: Path, results: Results, crops: Crops) -> None:
+def _write_predictions(path: Path, results: Results, crops: Crops) -> None:
   """Writes the joints in px of the images, a row per person of the split."""
   people = crops.people
   with h5py.File(path, 'w') as file:
@@ -157,19 +157,18 @@ def write_predictions(path: Path, results: Results, crops: Crops) -> None:
     file['image'] = [name.encode() for name in people.image]
 
 
-def head_sizes_off(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
-  """How far each joint is from where it belongs, in head sizes."""
-  people = crops.people
-  distance = np.linalg.norm(results.joints - people.joints, axis=-1)
-  return distance / people.reference[:, None]
+def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
+  """Each joint's distance from the truth, in lengths of the reference."""
+  distance = np.linalg.norm(results.joints - crops.people.joints, axis=-1)
+  return distance / crops.people.reference[:, None]
 
 
-def write_overlays(
+def _write_overlays(
   workdir: Path, results: Results, crops: Crops, count: int
 ) -> list[Path]:
-  """Draws the `count` worst and `count` random people; the paths."""
+  """Draws the `count` worst and random people and returns the paths."""
   people = crops.people
-  correct = people.labeled & (head_sizes_off(results, crops) < 0.5)
+  correct = people.labeled & (_errors(results, crops) < 0.5)
   chosen = figures.worst_and_random(correct, people.labeled, count=count)
   image_to_input = affine.image_to_crop(
     people.center, people.side, _OVERLAY_SIZE
@@ -191,19 +190,19 @@ def write_overlays(
   )
 
 
-def write_heatmaps(
+def _write_heatmaps(
   workdir: Path,
   config: Config,
   variables: dict[str, Any],
   results: Results,
   crops: Crops,
 ) -> list[Path]:
-  """Draws what the network answers for the worst person; the paths.
+  """Draws the heatmaps of the worst person and returns the paths.
 
   A panel per joint, and a panel per stack for the joint that is farthest off.
   """
   people, skeleton = crops.people, crops.skeleton
-  error = np.where(people.labeled, head_sizes_off(results, crops), 0)
+  error = np.where(people.labeled, _errors(results, crops), 0)
   row = int(error.sum(axis=1).argmax())
   image = _picture(crops, row, config.data.image_size)
   infer = partial(
@@ -226,12 +225,8 @@ def write_heatmaps(
 
 def _picture(crops: Crops, row: int, size: int) -> np.ndarray:
   """The person's square, u8[size, size, 3] RGB."""
-  people = crops.people
   image_to_picture = affine.image_to_crop(
-    people.center[row], people.side[row], size
+    crops.people.center[row], crops.people.side[row], size
   )
   crop_to_picture = np.linalg.inv(crops.image_to_crop[row]) @ image_to_picture
-  picture = cv2.warpAffine(
-    crops.decode(row), affine.to_opencv(crop_to_picture), (size, size)
-  )
-  return np.ascontiguousarray(picture[..., ::-1])
+  return images.warp(crops.decode(row), crop_to_picture, size)

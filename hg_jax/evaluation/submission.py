@@ -52,18 +52,20 @@ def write(
     )
   }
   pred = _structs(
+    ('image', 'annorect'),
     [
-      {
-        'image': _structs([{'name': image['name']}]),
-        'annorect': _structs(
+      (
+        _structs(['name'], [(image['name'],)]),
+        _structs(
+          ['annopoints'],
           [
-            _person(predicted.get((index, person)))
+            (_points(predicted.get((index, person))),)
             for person in range(image['people'])
-          ]
+          ],
         ),
-      }
+      )
       for index, image in images.items()
-    ]
+    ],
   )
   try:
     scipy.io.savemat(path, {'pred': pred}, do_compression=True)
@@ -76,23 +78,16 @@ def write(
   }
 
 
-def _person(joints: np.ndarray | None) -> dict:
-  """The struct of a person; without points where there is no prediction."""
+def _points(joints: np.ndarray | None) -> np.ndarray:
+  """The annopoints of a person; empty where there is no prediction."""
   if joints is None:
-    return {'annopoints': _structs([])}
-  points = [
-    {'x': float(x), 'y': float(y), 'id': float(joint)}
-    for joint, (x, y) in enumerate(joints)
-  ]
-  return {'annopoints': _structs([{'point': _structs(points)}])}
+    return _structs([], [])
+  points = [(float(x), float(y), float(k)) for k, (x, y) in enumerate(joints)]
+  return _structs(['point'], [(_structs(['x', 'y', 'id'], points),)])
 
 
-def _structs(values: Sequence[dict]) -> np.ndarray:
-  """A MATLAB struct array, 1 x N, of dicts with the same keys; [] of none."""
-  if not values:
+def _structs(names: Sequence[str], rows: list[tuple]) -> np.ndarray:
+  """A MATLAB struct array, 1 x N; [] without rows."""
+  if not rows:
     return np.zeros((0, 0))
-  array = np.zeros((1, len(values)), [(name, object) for name in values[0]])
-  for column, value in enumerate(values):
-    for name, item in value.items():
-      array[0, column][name] = item
-  return array
+  return np.array([rows], [(name, object) for name in names])

@@ -6,7 +6,7 @@ from hg_jax.evaluation import report
 from hg_jax.run import checkpoint
 
 
-def test_an_evaluation_leaves_numbers_predictions_and_pictures(
+def test_evaluate_run_writes_numbers_and_pictures(
   tiny_run, prepared, tmp_path, capsys
 ):
   workdir = tmp_path / 'run'

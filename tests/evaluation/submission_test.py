@@ -33,9 +33,7 @@ def release(tmp_path):
   return path
 
 
-def test_the_submission_has_every_test_image_and_the_predicted_joints(
-  release, tmp_path
-):
+def test_write_has_every_test_image(release, tmp_path):
   people = mpii.load(release)['test']
   assert len(people) == 3
   joints = np.random.default_rng(0).uniform(0, 500, (3, 16, 2))
@@ -59,7 +57,7 @@ def test_the_submission_has_every_test_image_and_the_predicted_joints(
   assert not np.size(pred[1]['annorect'])
 
 
-def test_annotations_that_do_not_say_who_is_scored_are_refused(tmp_path):
+def test_write_refuses_annotations_without_single_people(tmp_path):
   with pytest.raises(UserError, match='does not say who is scored'):
     submission.write(
       tmp_path / 'x.mat', tmp_path / 'test.h5', None, np.zeros((0, 16, 2))
