@@ -68,9 +68,9 @@ def main(argv: list[str]) -> None:
 
 
 def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
-  """Trains in `workdir`, begun or to be begun.
+  """Trains in `workdir`, or goes on with the run in it.
 
-  A signal that stops it ends the program, with the status of that signal.
+  A signal ends the program, with that signal's status.
   """
   train.check_devices(config)
   with contextlib.ExitStack() as held:
@@ -86,7 +86,7 @@ def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
 def _begin_folder(
   config: Config, workdir: Path, held: contextlib.ExitStack
 ) -> None:
-  """Makes the run's folder, or takes it up; `held` frees it."""
+  """Creates the run's folder if needed and locks it until `held` ends."""
   if workdir.is_file():
     raise UserError(f'{workdir} is a file; give a folder as --workdir.')
   if (workdir / 'config.json').exists():
@@ -113,7 +113,7 @@ def _begin_folder(
 
 
 def _config_and_workdir() -> tuple[Config, Path]:
-  """The run's config, from the flags or from the folder of the run."""
+  """Reads the run's config, from the flags or from its folder."""
   name = _config_name()
   if FLAGS.workdir:
     workdir = Path(FLAGS.workdir)
@@ -133,14 +133,14 @@ def _config_and_workdir() -> tuple[Config, Path]:
 
 
 def _config_name() -> str | None:
-  """'adam16' of --config=configs/adam16.py; None without a config."""
+  """Returns 'adam16' of --config=configs/adam16.py; None without a config."""
   if FLAGS.config is None:
     return None
   path = Path(config_flags.get_config_filename(FLAGS['config']))
   if not path.is_file():
-    there = ', '.join(sorted(str(p) for p in path.parent.glob('*.py')))
+    configs = ', '.join(sorted(str(p) for p in path.parent.glob('*.py')))
     raise UserError(
-      f'{path} is not there; {path.parent} has {there or "none"}.'
+      f'{path} does not exist; {path.parent} has {configs or "none"}.'
     )
   return path.stem
 

@@ -1,10 +1,10 @@
-"""A run's folder: its config, and its weights by orbax.
+"""Saves and restores a run's config and, with orbax, its state.
 
-  config.json   what the run was started with
+  config.json   the settings that the run was started with
   checkpoints/  the last two, and the best by PCKh
 
-Arrays are saved and restored as NumPy, so a run goes on, or is evaluated, on
-any number of devices.
+Arrays are saved and restored as NumPy arrays, so a run goes on, or is
+evaluated, on any number of devices.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ _OLD_STEM = 64  # channels of the first convolution, once of every network
 
 
 class Corrupt(Exception):
-  """A checkpoint is not what was saved, and how."""
+  """A checkpoint differs from what was saved; says how."""
 
 
 class Checkpoints:
@@ -65,7 +65,7 @@ class Checkpoints:
         best_fn=lambda metrics: metrics[METRIC],
         best_mode='max',
         cleanup_tmp_directories=True,
-        # The first of many processes is here alone, and must not wait.
+        # Only the first process saves; it must not wait for the others.
         multiprocessing_options=ocp.options.MultiprocessingOptions(
           active_processes={jax.process_index()},
           primary_host=jax.process_index(),
@@ -76,25 +76,25 @@ class Checkpoints:
     )
 
   def steps(self) -> list[int]:
-    """The steps of all checkpoints."""
+    """Returns the steps of all checkpoints, in order."""
     return sorted(self._manager.all_steps())
 
   def latest(self) -> int | None:
-    """The step of the last checkpoint."""
+    """Returns the step of the last checkpoint."""
     return self._manager.latest_step()
 
   def best(self) -> int | None:
-    """The step of the best checkpoint; the last if none was evaluated."""
+    """Returns the step of the best checkpoint; without scores, the last."""
     return self._manager.best_step() or self._manager.latest_step()
 
   def evaluated(self, step: int) -> bool:
-    """Whether the checkpoint of `step` has metrics."""
+    """Whether the checkpoint of `step` has scores."""
     return self._manager.metrics(step) is not None
 
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Saves NumPy arrays in the background; `metrics` if it was evaluated.
+    """Saves NumPy arrays in the background, with the scores if it has any.
 
     A checkpoint of the same step is replaced.
 
@@ -123,10 +123,10 @@ class Checkpoints:
       raise RuntimeError(f'orbax did not save step {step}.')
 
   def restore(self, step: int, like: TrainState) -> TrainState:
-    """A saved state, as NumPy arrays in the tree of `like`.
+    """Restores a state as NumPy arrays in the tree of `like`.
 
     Raises:
-      Corrupt: it cannot be read, or is not what was saved.
+      Corrupt: the checkpoint cannot be read or differs from what was saved.
       UserError: it is of another network or optimizer.
     """
     return TrainState(**self._restore(step, _sections(like), partial=False))
@@ -134,12 +134,12 @@ class Checkpoints:
   def restore_last(
     self, like: TrainState, say: Callable[[str], None]
   ) -> TrainState | None:
-    """The last state that is whole; None if nothing was saved.
+    """Restores the last checkpoint that is whole; None if none was saved.
 
-    What is not whole is moved to the folder `corrupt` of the run, and said.
+    Moves damaged ones to the run's folder `corrupt` and warns with `say`.
 
     Raises:
-      UserError: checkpoints are there, and none is whole.
+      UserError: all checkpoints are damaged.
     """
     steps = self.steps()
     for step in reversed(steps):
@@ -162,11 +162,11 @@ class Checkpoints:
   def restore_weights(
     self, step: int, like: dict[str, Any], *, ema: bool
   ) -> dict[str, Any]:
-    """The weights alone, or their average, whatever optimizer made them.
+    """Restores the weights or their average, whatever optimizer made them.
 
     Raises:
-      Corrupt: they cannot be read, or are not what was saved.
-      UserError: they are of another network.
+      Corrupt: the checkpoint cannot be read or differs from what was saved.
+      UserError: it is of another network.
     """
     section = 'ema' if ema else 'variables'
     return self._restore(step, {section: like}, partial=True)[section]
@@ -186,29 +186,30 @@ class Checkpoints:
     )
     folder = self._workdir / 'checkpoints' / str(step)
     try:
-      told = self._manager.restore(
+      saved = self._manager.restore(
         step, args=ocp.args.Composite(checksums=ocp.args.JsonRestore())
       ).checksums
       layouts = {name: _layout(section) for name, section in tree.items()}
-      if any(told[name]['layout'] != layouts[name] for name in tree):
+      if any(saved[name]['layout'] != layouts[name] for name in tree):
         raise UserError(_other_layout(folder, tree))
       sections = self._manager.restore(
         step, args=ocp.args.Composite(state=args)
       ).state
     except UserError:
       raise
-    # Orbax and what it stands on have no error in common; a damaged file can
-    # bring any.
+    # Orbax and tensorstore share no error class; a damaged file raises any.
     except Exception as error:
       reason = ' '.join((str(error) or repr(error)).split())
       raise Corrupt(f'{folder} cannot be read ({reason[:120]})') from error
     for name, section in sections.items():
-      if _crc32(section) != told[name]['crc32']:
-        raise Corrupt(f'{folder} is damaged: its {name} is not what was saved')
+      if _crc32(section) != saved[name]['crc32']:
+        raise Corrupt(
+          f'{folder} is damaged: its {name} differs from what was saved'
+        )
     return sections
 
   def close(self) -> None:
-    """Waits for the last save.
+    """Waits until the last checkpoint is saved.
 
     Raises:
       UserError: it cannot be written.
@@ -220,7 +221,7 @@ class Checkpoints:
   def _writing(self) -> Iterator[None]:
     try:
       yield
-    except Exception as error:  # Of Python, or in tensorstore's words.
+    except Exception as error:  # OSError, or tensorstore's.
       causes = [os.strerror(n) for n in (errno.ENOSPC, errno.EFBIG)]
       causes += [os.strerror(n) for n in (errno.EACCES, errno.EDQUOT)]
       for cause in causes:
@@ -233,7 +234,7 @@ class Checkpoints:
 
 
 def _sections(state: TrainState) -> dict[str, Any]:
-  """The fields of a state that hold anything."""
+  """Returns the fields of a state that are not None."""
   values = {
     field.name: getattr(state, field.name)
     for field in dataclasses.fields(state)
@@ -242,7 +243,7 @@ def _sections(state: TrainState) -> dict[str, Any]:
 
 
 def _layout(tree: Any) -> int:
-  """A checksum of the names, dtypes and shapes of a tree."""
+  """Returns a checksum of the names, dtypes and shapes of a tree."""
   lines = [
     f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
@@ -270,7 +271,7 @@ def _other_layout(folder: Path, tree: dict[str, Any]) -> str:
 
 
 def _crc32(tree: Any) -> int:
-  """A checksum of the numbers of a tree."""
+  """Returns a checksum of the numbers in a tree."""
   value = 0
   for leaf in jax.tree.leaves(tree):
     value = zlib.crc32(np.ascontiguousarray(leaf), value)
@@ -285,10 +286,10 @@ def save_config(workdir: Path, config: Config, skeleton: Skeleton) -> None:
 
 
 def load_config(workdir: Path) -> Config:
-  """The config that the run in `workdir` was started with.
+  """Reads the config that the run in `workdir` was started with.
 
   Raises:
-    UserError: there is no run, or it is of another version.
+    UserError: `workdir` holds no run, or one of another version.
   """
   fields = _read_config(workdir)
   fields.pop('skeleton', None)
@@ -312,7 +313,7 @@ def _read_config(workdir: Path) -> dict[str, Any]:
 
 
 def require_same_run(workdir: Path, config: Config) -> None:
-  """Refuses to go on with a run under a config that makes another one of it.
+  """Refuses to resume a run with settings that change its result.
 
   Raises:
     UserError: names the settings that differ, with both values.
@@ -328,7 +329,7 @@ def require_same_run(workdir: Path, config: Config) -> None:
 
 
 def require_same_network(workdir: Path, config: Config) -> None:
-  """Refuses to evaluate a run under the config of another network.
+  """Refuses to evaluate a run with the config of another network.
 
   Raises:
     UserError: names the settings that differ, with both values.
@@ -339,7 +340,7 @@ def require_same_network(workdir: Path, config: Config) -> None:
 def require_same_weights(
   workdir: Path, config: Config, skeleton: Skeleton
 ) -> None:
-  """Refuses to begin with the weights of a run of another network.
+  """Refuses to begin with the weights of another network.
 
   Raises:
     UserError: names the settings that differ, with both values.
@@ -400,10 +401,10 @@ def save_weights(
   skeleton: Skeleton,
   variables: dict[str, Any],
 ) -> None:
-  """Writes weights from elsewhere as a run that can be evaluated.
+  """Writes weights as a run that can be evaluated.
 
   Raises:
-    UserError: `workdir` holds something already.
+    UserError: `workdir` is not empty.
   """
   if workdir.exists() and any(workdir.iterdir()):
     raise UserError(f'{workdir} is not empty; give another folder.')

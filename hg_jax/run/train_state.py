@@ -1,4 +1,4 @@
-"""What a run has learned so far."""
+"""The state of training, which checkpoints save."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import optax
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """Everything that a checkpoint must hold.
+  """Everything that a checkpoint holds.
 
   Attributes:
-    step: i32[], updates made.
+    step: i32[], the number of updates made.
     variables: {'params', 'batch_stats'} of the network.
-    opt_state: the optimizer's.
+    opt_state: the optimizer's state.
     ema: the moving average of `variables`; None unless `config.ema_decay`.
   """
 

@@ -1,4 +1,4 @@
-"""What a run says while it works: log lines, metrics.jsonl, TensorBoard."""
+"""Writes what a run reports: log lines, metrics.jsonl and TensorBoard."""
 
 import json
 import sys
@@ -15,10 +15,9 @@ class MetricsWriter:
   """Writes metrics under a work directory and lines to the terminal."""
 
   def __init__(self, workdir: Path, *, step: int, steps: int):
-    """Opens the files of a run that stands at `step` of `steps`.
+    """Opens the files of a run that resumes at `step` of `steps`.
 
-    Records of later steps are dropped: an interrupted run wrote them, and
-    will write them again.
+    Drops the records of later steps, which the run will write again.
     """
     path = workdir / 'metrics.jsonl'
     kept = [record for record in read_metrics(path) if record['step'] <= step]
@@ -32,7 +31,7 @@ class MetricsWriter:
       self._bar = tqdm(total=steps, initial=step, unit='step')
 
   def progress(self) -> None:
-    """One more step is done."""
+    """Moves the progress bar on by a step."""
     if self._bar:
       self._bar.update()
 
@@ -42,7 +41,7 @@ class MetricsWriter:
     tqdm.write(stamped) if self._bar else print(stamped, flush=True)
 
   def metrics(self, step: int, kind: str, values: dict[str, float]) -> None:
-    """Records numbers of `kind` ('train' or 'valid') at `step`."""
+    """Records the numbers of `kind` ('train' or 'valid') at `step`."""
     record = {'step': step, 'kind': kind, **values}
     self._file.write(json.dumps(record) + '\n')
     self._file.flush()
@@ -60,23 +59,16 @@ class MetricsWriter:
 class NullWriter:
   """The writer of all processes but the first: writes nothing."""
 
-  def progress(self) -> None:
-    pass
-
-  def line(self, text: str) -> None:
-    pass
-
-  def metrics(self, step: int, kind: str, values: dict[str, float]) -> None:
-    pass
-
-  def close(self) -> None:
-    pass
+  def progress(self) -> None: ...
+  def line(self, text: str) -> None: ...
+  def metrics(self, step: int, kind: str, values: dict[str, float]) -> None: ...
+  def close(self) -> None: ...
 
 
 def read_metrics(path: Path) -> list[dict]:
-  """The records of metrics.jsonl, less a last line cut off by a crash."""
+  """Reads metrics.jsonl, without a last line that a crash cut off."""
   if not path.exists():
     return []
   lines = path.read_text().split('\n')
-  # What follows the last newline is empty, or was being written at the end.
+  # After the last newline is nothing, or a record that a crash cut off.
   return [json.loads(line) for line in lines[:-1]]

@@ -1,8 +1,8 @@
-"""How a training run is doing, and what to do when it is not well.
+"""Watches a training run: a line every `log_every` steps, and warnings.
 
-The metrics of a step are read two steps later, when the devices are done with
-it, so that nobody waits; all processes read the same numbers at the same step
-and come to the same decision.
+A step's metrics are read two steps later, when the devices are done with it,
+so that nothing waits for them. All processes read the same numbers at the
+same step and take the same decision.
 """
 
 import collections
@@ -19,30 +19,28 @@ from hg_jax.base.config import Config
 from hg_jax.run.writer import MetricsWriter
 from hg_jax.training import optimizer
 
-_LATE = 2  # steps
-# A network that learned anything is above it after an epoch (SPEC 0.8), if
-# that has more updates than networks take to come down to all-zero heatmaps.
-_PLATEAU = 0.05  # skill
-_FEW = 250  # updates
-_WAITING = 0.1  # share of the time, above which there is advice
+_DELAY = 2  # steps
+# A network that learns is above this after an epoch (SPEC 0.8), if the epoch
+# has more updates than networks take to get down to all-zero heatmaps.
+_PLATEAU_SKILL = 0.05
+_PLATEAU_UPDATES = 250
+_MOST_WAITING = 0.1  # share of the time
 
 
 class NotFinite(Exception):
-  """A step's loss or gradient is no number.
+  """The loss or the gradient of a step is nan or infinite.
 
   Attributes:
-    step: whose.
-    what: 'the loss is nan', say.
+    step: its number.
   """
 
   def __init__(self, step: int, what: str):
     super().__init__(f'step {step}: {what}')
     self.step = step
-    self.what = what
 
 
 class TrainingMonitor:
-  """A line and a record every `config.log_every` steps, and warnings.
+  """Logs the means of every `config.log_every` steps, and warns.
 
   Attributes:
     stop: whether a process was asked to stop; the same in all of them.
@@ -51,40 +49,37 @@ class TrainingMonitor:
   def __init__(
     self, writer: MetricsWriter, config: Config, *, start: int, epoch: int
   ):
-    """Begins at step `start` of a run whose epochs have `epoch` steps."""
+    """Begins at step `start`; an epoch has `epoch` steps."""
     self.stop = False
     self._writer = writer
     self._config = config
     self._epoch = epoch
     self._schedule = optimizer.make_schedule(config)
-    self._unread = collections.deque()
-    self._read = []
+    self._pending = collections.deque()
+    self._metrics = []
     self._step = self._began_step = start
     self._compilations = 0
     self._stepped = False
-    self._said = set()
+    self._warned = set()
     self.restart()
 
   def restart(self) -> None:
-    """Begins a new stretch of time, so that an evaluation is not in it."""
+    """Starts the clock anew, so that an evaluation is not counted."""
     self._began = time.perf_counter()
     self._began_step = self._step
     self._waited = 0.0
 
   def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches; notes the time spent waiting for each."""
-    while True:
-      before = time.perf_counter()
-      try:
-        batch = next(batches)
-      except StopIteration:
-        return
-      self._waited += time.perf_counter() - before
+    """Yields the batches and adds up the time spent waiting for them."""
+    began = time.perf_counter()
+    for batch in batches:
+      self._waited += time.perf_counter() - began
       yield batch
+      began = time.perf_counter()
 
   @contextmanager
   def stepping(self) -> Iterator[None]:
-    """Around a call of the train step; counts what is compiled in it."""
+    """Counts the compilations within a call of the train step."""
     compiled = []
 
     def note(event: str, seconds: float, **_) -> None:
@@ -110,43 +105,43 @@ class TrainingMonitor:
     self._stepped = True
 
   def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-    """Takes in the metrics of a step, and judges those of two steps ago.
+    """Adds the metrics of a step, and reads those of two steps ago.
 
     Raises:
-      NotFinite: they are not.
+      NotFinite: the loss or the gradient is not finite.
     """
     self._writer.progress()
     self._step = step
-    self._unread.append((step, metrics))
-    while len(self._unread) > _LATE:
-      self._judge(*self._unread.popleft())
+    self._pending.append((step, metrics))
+    while len(self._pending) > _DELAY:
+      self._read_metrics(*self._pending.popleft())
     if step % self._config.log_every == 0 or step == self._config.steps:
       self.settle()
       self._report(step)
 
   def settle(self) -> None:
-    """Judges all steps, waiting for the devices.
+    """Reads the metrics of all steps, waiting for the devices.
 
     Raises:
-      NotFinite: one is.
+      NotFinite: the loss or the gradient is not finite.
     """
-    while self._unread:
-      self._judge(*self._unread.popleft())
+    while self._pending:
+      self._read_metrics(*self._pending.popleft())
 
-  def _judge(self, step: int, metrics: dict[str, jax.Array]) -> None:
+  def _read_metrics(self, step: int, metrics: dict[str, jax.Array]) -> None:
     metrics = jax.device_get(metrics)
     self.stop |= bool(metrics['stop'])
     for name, what in (('loss', 'loss'), ('gradient_norm', 'gradient')):
       if not np.isfinite(metrics[name]):
         raise NotFinite(step, f'the {what} is {metrics[name]}')
-    self._read.append(metrics)
+    self._metrics.append(metrics)
 
   def _report(self, step: int) -> None:
     mean = {
-      name: np.mean([metrics[name] for metrics in self._read], axis=0)
-      for name in self._read[0]
+      name: np.mean([metrics[name] for metrics in self._metrics], axis=0)
+      for name in self._metrics[0]
     }
-    self._read.clear()
+    self._metrics.clear()
     seconds = time.perf_counter() - self._began
     steps = max(step - self._began_step, 1)
     values = {
@@ -181,7 +176,10 @@ class TrainingMonitor:
         f'the learning rate is 0 at step {step}: the weights do not change. '
         'See config.optimizer.',
       )
-    elif step >= max(self._epoch, _FEW) and values['skill'] < _PLATEAU:
+    elif (
+      step >= max(self._epoch, _PLATEAU_UPDATES)
+      and values['skill'] < _PLATEAU_SKILL
+    ):
       self._warn(
         'plateau',
         f'after {step / self._epoch:.1f} epochs the network is no better than '
@@ -190,7 +188,7 @@ class TrainingMonitor:
         'the images (look: python -m hg_jax.browse), a sigma too small for '
         'the heatmaps. If it lasts, start again with another rate.',
       )
-    if values['waiting_for_data'] > _WAITING:
+    if values['waiting_for_data'] > _MOST_WAITING:
       self._warn(
         'waiting',
         f'{100 * values["waiting_for_data"]:.0f} % of the time goes into '
@@ -199,14 +197,14 @@ class TrainingMonitor:
       )
 
   def _warn(self, topic: str, text: str) -> None:
-    """Says it once."""
-    if topic not in self._said:
-      self._said.add(topic)
+    """Writes each topic's warning once."""
+    if topic not in self._warned:
+      self._warned.add(topic)
       self._writer.line(f'warning: {text}')
 
 
 def memory() -> int:  # bytes
-  """The most that a device here has used so far; of a CPU, this process."""
+  """Returns the most that a device used so far; on a CPU, this process."""
   peaks = [
     stats['peak_bytes_in_use']
     for device in jax.local_devices()

@@ -1,8 +1,9 @@
 """The training loop, with its checkpoints, evaluations and interruptions."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -12,22 +13,23 @@ import optax
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import records, resident
+from hg_jax.data import examples, images, records, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint, processes
+from hg_jax.run.checkpoint import Checkpoints
 from hg_jax.run.signals import SignalWatch
 from hg_jax.run.train_state import TrainState
 from hg_jax.run.writer import MetricsWriter, NullWriter
-from hg_jax.training import health, messages, optimizer, train_step
+from hg_jax.training import health, optimizer, train_step
 from hg_jax.training.train_step import Batch
 
 _PROFILE_AFTER = 5  # steps, when the first ones' compilation is over
 
 
 class Stopped(Exception):
-  """A signal ended training; the step that it stands at is saved.
+  """A signal ended training, after its last step was saved.
 
   Attributes:
     signal: its number, or None where another process received it.
@@ -40,34 +42,20 @@ class Stopped(Exception):
     self.signal = signal
 
 
-def train_batches(
-  crops: Crops, config: Config, start: int, devices: Sequence[jax.Device]
-) -> Iterator[Batch]:
-  """This process's batches from step `start` on, as the train step takes them.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Run:
+  """What the functions of the loop share; nothing in it changes."""
 
-  With `data.resident` they are what the device makes the inputs of.
-  """
-  share = {
-    'start': start,
-    'process': jax.process_index(),
-    'processes': jax.process_count(),
-  }
-  here = train_step.local(devices)
-  if config.data.resident:
-    stored = resident.store(crops, here)
-    recipes = resident.train_recipes(crops, config, **share)
-    return (
-      {'stored': stored, 'recipe': train_step.split(recipe, here)}
-      for recipe in recipes
-    )
-  from hg_jax.data import input_pipeline  # TensorFlow
-
-  batches = input_pipeline.train_batches(crops, config, **share)
-  return (train_step.split(batch, here) for batch in batches)
+  config: Config
+  crops: Crops  # those trained on
+  checkpoints: Checkpoints | None  # of the first process
+  writer: MetricsWriter | NullWriter
+  step: train_step.Step
+  evaluator: evaluate.Evaluator
 
 
 def check_devices(config: Config) -> None:
-  """Refuses a batch that the devices cannot share equally."""
+  """Refuses a batch that cannot be divided equally among the devices."""
   parts = jax.device_count() * config.accumulate_steps
   if config.batch_size % parts:
     fitting = max(config.batch_size // parts, 1) * parts
@@ -83,17 +71,17 @@ def check_devices(config: Config) -> None:
 def train_and_evaluate(
   config: Config, workdir: Path, *, profile: int = 0
 ) -> None:
-  """Trains to `config.steps`, from the last checkpoint if there is one.
+  """Trains to `config.steps`, from the last checkpoint if one exists.
 
   Args:
     config: the run's.
     workdir: its folder.
-    profile: of how many steps to write a trace to `workdir`/profile.
+    profile: the number of steps to write a trace of to `workdir`/profile.
 
   Raises:
     UserError: the config, the data or the workdir cannot be used, or the
-      loss is no longer a number.
-    Stopped: by SIGTERM or SIGINT.
+      loss or the gradient is not finite.
+    Stopped: by a signal.
   """
   check_devices(config)
   train_crops, valid_crops = (
@@ -103,58 +91,63 @@ def train_and_evaluate(
     for split in ('train', 'valid')
   )
   tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
-  checkpoints = (
-    checkpoint.Checkpoints(workdir) if processes.is_first_process() else None
-  )
-  state = processes.broadcast_from_first(
-    lambda: _begin(config, tx, checkpoints, skeleton),
-    like=jax.eval_shape(lambda: _untrained(config, tx, skeleton)),
-  )
-  start = int(state.step)
-  writer = NullWriter()
+  joints = len(skeleton.joints)
+  checkpoints, writer = None, NullWriter()
   if processes.is_first_process():
-    writer = MetricsWriter(workdir, step=start, steps=config.steps)
-  writer.line(messages.begun(config, len(train_crops), len(valid_crops), start))
-  for line in (*train_crops.skipped, *valid_crops.skipped):
-    writer.line(f'skipping {line}')
-  if advice := messages.about_size(train_crops, config):
-    writer.line(f'warning: {advice}')
-  run = _Run(config, tx, train_crops, valid_crops, checkpoints, writer)
+    checkpoints = Checkpoints(workdir)
+  state = processes.broadcast_from_first(
+    lambda: _initial_state(config, tx, skeleton, checkpoints),
+    like=jax.eval_shape(
+      lambda: train_step.create_train_state(config, tx, joints=joints)
+    ),
+  )
+  if processes.is_first_process():
+    writer = MetricsWriter(workdir, step=int(state.step), steps=config.steps)
+  _describe_start(writer, config, train_crops, valid_crops, int(state.step))
+  run = _Run(
+    config=config,
+    crops=train_crops,
+    checkpoints=checkpoints,
+    writer=writer,
+    step=train_step.make_train_step(config, tx, jax.devices(), joints=joints),
+    evaluator=evaluate.Evaluator(
+      hourglass.create_model(config, joints=joints), config, valid_crops
+    ),
+  )
+  with _failures_explained(run, workdir):
+    _train(run, state, trace_to=workdir / 'profile', traced=profile)
+
+
+@contextmanager
+def _failures_explained(run: _Run, workdir: Path) -> Iterator[None]:
+  """Raises a UserError for what can fail in the loop; closes its files."""
   try:
-    run.train(state, trace_to=workdir / 'profile', traced=profile)
+    yield
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
-    raise UserError(messages.out_of_memory(config, skeleton)) from error
+    raise UserError(_out_of_memory(run.config)) from error
   except OSError as error:
     raise UserError(
       f'{error.filename or workdir} cannot be written: {error.strerror}; the '
       'same command goes on.'
     ) from error
   except health.NotFinite as error:
-    raise UserError(
-      messages.not_finite(error, config, train_crops, checkpoints)
-    ) from error
+    raise UserError(_not_finite(run, error)) from error
   finally:
-    if checkpoints:
-      checkpoints.close()
-    writer.close()
+    if run.checkpoints:
+      run.checkpoints.close()
+    run.writer.close()
 
 
-def _untrained(
-  config: Config, tx: optax.GradientTransformation, skeleton: Skeleton
-) -> TrainState:
-  return train_step.create_train_state(config, tx, joints=len(skeleton.joints))
-
-
-def _begin(
+def _initial_state(
   config: Config,
   tx: optax.GradientTransformation,
-  checkpoints: checkpoint.Checkpoints,
   skeleton: Skeleton,
+  checkpoints: Checkpoints,
 ) -> TrainState:
-  """The state of the last checkpoint, or before the first step."""
-  state = _untrained(config, tx, skeleton)
+  """Restores the last checkpoint, or creates the first state of the run."""
+  state = train_step.create_train_state(config, tx, joints=len(skeleton.joints))
   if (last := checkpoints.restore_last(state, say=print)) is not None:
     return last
   if not config.init_from:
@@ -167,106 +160,111 @@ def _begin(
   return train_step.begin(config, tx, variables)
 
 
-class _Run:
-  """What a run of the loop needs at every step."""
+def _describe_start(
+  writer: MetricsWriter | NullWriter,
+  config: Config,
+  train_crops: Crops,
+  valid_crops: Crops,
+  start: int,
+) -> None:
+  """Says how large the run is, what is skipped, and if crops fit inputs."""
+  begin = f'resuming at step {start}' if start else 'starting'
+  if config.init_from and not start:
+    begin += f' from the weights of {config.init_from}'
+  writer.line(
+    f'{begin}: {config.model.stacks} stacks, {len(train_crops)} training and '
+    f'{len(valid_crops)} validation people, batch {config.batch_size} on '
+    f'{jax.device_count()} {jax.devices()[0].platform} devices, '
+    f'{config.steps * config.batch_size / len(train_crops):.1f} epochs'
+  )
+  for line in (*train_crops.skipped, *valid_crops.skipped):
+    writer.line(f'skipping {line}')
+  if problem := crop_size_problem(train_crops.size, config.data.image_size):
+    writer.line(f'warning: {problem}')
 
-  def __init__(
-    self,
-    config: Config,
-    tx: optax.GradientTransformation,
-    train_crops: Crops,
-    valid_crops: Crops,
-    checkpoints: checkpoint.Checkpoints | None,
-    writer: MetricsWriter | NullWriter,
-  ):
-    self._config = config
-    self._crops = train_crops
-    self._checkpoints = checkpoints
-    self._writer = writer
-    self._devices = jax.devices()
-    joints = len(train_crops.skeleton.joints)
-    self._step = train_step.make_train_step(
-      config, tx, self._devices, joints=joints
+
+def crop_size_problem(crop_size: int, image_size: int) -> str | None:
+  """Says what is wrong with crops much larger or smaller than the inputs.
+
+  Args:
+    crop_size: side of the prepared crops, px.
+    image_size: side of the network's input, px.
+  """
+  suitable = images.crop_size(image_size)
+  if crop_size > 1.5 * suitable:
+    why = 'inputs are made faster, and without aliasing, from smaller ones'
+  elif crop_size < 0.75 * suitable:
+    why = 'inputs are blurred'
+  else:
+    return None
+  return (
+    f'the prepared crops are of {crop_size} px, for inputs of {image_size} '
+    f'px: {why}; prepare with --size={suitable}.'
+  )
+
+
+def train_batches(
+  crops: Crops, config: Config, start: int, devices: Sequence[jax.Device]
+) -> Iterator[Batch]:
+  """Yields this process's batches from step `start` on, for the train step.
+
+  With `data.resident` they hold what the device makes the inputs from.
+  """
+  share = {
+    'start': start,
+    'process': jax.process_index(),
+    'processes': jax.process_count(),
+  }
+  local_devices = train_step.local(devices)
+  if config.data.resident:
+    stored = resident.store(crops, local_devices)
+    recipes = resident.train_recipes(crops, config, **share)
+    return (
+      {'stored': stored, 'recipe': train_step.split(recipe, local_devices)}
+      for recipe in recipes
     )
-    self._evaluator = evaluate.Evaluator(
-      hourglass.create_model(config, joints=joints), config, valid_crops
-    )
+  from hg_jax.data import input_pipeline  # TensorFlow
 
-  def train(self, state: TrainState, *, trace_to: Path, traced: int) -> None:
-    """Trains from a state on the host to the last step."""
-    config, start = self._config, int(state.step)
-    watch = health.TrainingMonitor(
-      self._writer,
-      config,
-      start=start,
-      epoch=-(-len(self._crops) // config.batch_size),
-    )
-    state = train_step.replicate(config, state, self._devices)
-    batches = train_batches(self._crops, config, start, self._devices)
-    if traced:
-      batches = _traced(batches, trace_to, traced, self._writer)
-    with SignalWatch() as signal_watch:
-      if self._owed(start):
-        # A signal came while it was being evaluated.
-        if not (scores := self._evaluate(state, signal_watch)):
-          raise Stopped(start, signal_watch.signal)
-        self._save(state, scores)
-      for step, batch in enumerate(watch.timed(batches), start + 1):
-        asked = np.full(jax.local_device_count(), bool(signal_watch.signal))
-        with watch.stepping():
-          state, metrics = self._step(state, batch, asked)
-        watch.add(step, metrics)
-        due = self._due(step)
-        if due or step % config.checkpoint_every == 0 or watch.stop:
-          watch.settle()
-          scores = None
-          if due and not watch.stop:
-            scores = self._evaluate(state, signal_watch)
-            watch.restart()
-          self._save(state, scores)
-          if watch.stop or (due and not scores):
-            raise Stopped(step, signal_watch.signal)
+  batches = input_pipeline.train_batches(crops, config, **share)
+  return (train_step.split(batch, local_devices) for batch in batches)
 
-  def _due(self, step: int) -> bool:
-    """Whether the network is evaluated after this step."""
-    config = self._config
-    return step % config.evaluate_every == 0 or step == config.steps
 
-  def _owed(self, step: int) -> bool:
-    """Whether the checkpoint of this step should have scores, and has none."""
-    if not step or not self._due(step):
-      return False
-    return not processes.broadcast_from_first(
-      lambda: np.int32(self._checkpoints.evaluated(step)), like=np.int32(0)
-    )
-
-  def _evaluate(
-    self, state: TrainState, signal_watch: SignalWatch
-  ) -> dict[str, float] | None:
-    """The scores of the weights to be used: of their average, if there is.
-
-    None if a signal came.
-    """
-    state = train_step.fetch(state)
-    step = int(state.step)
-    run = partial(
-      self._evaluator.run, stopped=lambda: signal_watch.signal is not None
-    )
-    try:
-      raw = run(state.variables).summary()
-      scores = run(state.ema).summary() if state.ema is not None else raw
-    except evaluate.Interrupted:
-      return None
-    if state.ema is not None:
-      self._writer.metrics(step, 'valid_raw', raw)
-      self._writer.line(messages.scored(step, raw) + ' without averaging')
-    self._writer.metrics(step, 'valid', scores)
-    self._writer.line(messages.scored(step, scores))
-    return scores
-
-  def _save(self, state: TrainState, scores: dict[str, float] | None) -> None:
-    if self._checkpoints:
-      self._checkpoints.save(train_step.fetch(state), scores)
+def _train(
+  run: _Run, state: TrainState, *, trace_to: Path, traced: int
+) -> None:
+  """Trains from a state on the host to the last step."""
+  config, start = run.config, int(state.step)
+  monitor = health.TrainingMonitor(
+    run.writer,
+    config,
+    start=start,
+    epoch=-(-len(run.crops) // config.batch_size),
+  )
+  state = train_step.replicate(config, state, jax.devices())
+  batches = train_batches(run.crops, config, start, jax.devices())
+  if traced:
+    batches = _traced(batches, trace_to, traced, run.writer)
+  with SignalWatch() as signals:
+    if _lacks_scores(run, start):
+      # A signal came during its evaluation.
+      if not (scores := _evaluate(run, state, signals)):
+        raise Stopped(start, signals.signal)
+      _save(run, state, scores)
+    for step, batch in enumerate(monitor.timed(batches), start + 1):
+      stop = np.full(jax.local_device_count(), signals.signal is not None)
+      with monitor.stepping():
+        state, metrics = run.step(state, batch, stop)
+      monitor.add(step, metrics)
+      due = _evaluation_due(config, step)
+      if due or step % config.checkpoint_every == 0 or monitor.stop:
+        monitor.settle()
+        scores = None
+        if due and not monitor.stop:
+          scores = _evaluate(run, state, signals)
+          monitor.restart()
+        _save(run, state, scores)
+        if monitor.stop or (due and not scores):
+          raise Stopped(step, signals.signal)
 
 
 def _traced(
@@ -275,7 +273,7 @@ def _traced(
   steps: int,
   writer: MetricsWriter | NullWriter,
 ) -> Iterator[Batch]:
-  """The batches; the steps on some of the first are traced into `folder`."""
+  """Yields the batches, and traces `steps` of their steps into `folder`."""
   yield from itertools.islice(batches, _PROFILE_AFTER)
   with jax.profiler.trace(str(folder)):
     yield from itertools.islice(batches, steps)
@@ -284,3 +282,93 @@ def _traced(
     'ui.perfetto.dev'
   )
   yield from batches
+
+
+def _evaluation_due(config: Config, step: int) -> bool:
+  return step % config.evaluate_every == 0 or step == config.steps
+
+
+def _lacks_scores(run: _Run, step: int) -> bool:
+  """Whether the checkpoint of this step should have scores and has none."""
+  if not step or not _evaluation_due(run.config, step):
+    return False
+  return not processes.broadcast_from_first(
+    lambda: np.int32(run.checkpoints.evaluated(step)), like=np.int32(0)
+  )
+
+
+def _evaluate(
+  run: _Run, state: TrainState, signals: SignalWatch
+) -> dict[str, float] | None:
+  """Scores the weights, or their average if the run keeps one.
+
+  Returns:
+    The scores, or None if a signal came.
+  """
+  state = train_step.fetch(state)
+  kinds = {'valid': state.variables}
+  if state.ema is not None:
+    kinds = {'valid_raw': state.variables, 'valid': state.ema}
+  scores = {}
+  try:
+    for kind, variables in kinds.items():
+      results = run.evaluator.run(
+        variables, stopped=lambda: signals.signal is not None
+      )
+      scores[kind] = results.summary()
+  except evaluate.Interrupted:
+    return None
+  for kind, values in scores.items():
+    run.writer.metrics(int(state.step), kind, values)
+    run.writer.line(
+      f'step {state.step}  validation loss {values["loss"]:.3e}  skill '
+      f'{values["skill"]:.3f}  PCKh@0.5 {values["all_joints"]:.2f} (all '
+      f'joints) {values["standard"]:.2f} (standard)'
+      + (' without averaging' if kind == 'valid_raw' else '')
+    )
+  return scores['valid']
+
+
+def _save(
+  run: _Run, state: TrainState, scores: dict[str, float] | None
+) -> None:
+  if run.checkpoints:
+    run.checkpoints.save(train_step.fetch(state), scores)
+
+
+def _not_finite(run: _Run, error: health.NotFinite) -> str:
+  """Names the batch of the step, and the checkpoint to go on from."""
+  batch_size = run.config.batch_size
+  shown = examples.training(
+    run.crops,
+    run.config,
+    first=(error.step - 1) * batch_size,
+    count=batch_size,
+  )
+  people = run.crops.people[shown.row]
+  names = ', '.join(
+    f'{image} ({person})'
+    for image, person in zip(people.image, people.person_index, strict=True)
+  )
+  kept = 'the first process names the last good checkpoint'
+  if run.checkpoints:
+    last = run.checkpoints.latest()
+    kept = 'there is no checkpoint yet'
+    if last is not None:
+      kept = f'the last good checkpoint is of step {last}'
+  return (
+    f'{error}; {kept}. Nothing was saved since. Try '
+    'a lower config.optimizer.learning_rate in another --workdir, with '
+    f'--config.init_from. The batch (image and person): {names}'
+  )
+
+
+def _out_of_memory(config: Config) -> str:
+  """Names the settings that save memory without another batch size."""
+  return (
+    f'the devices have too little memory for config.batch_size='
+    f'{config.batch_size} ({config.batch_size // jax.device_count()} people a '
+    'device). These take less: --config.model.scan=True with '
+    '--config.model.remat=True, --config.model.dtype=bfloat16, '
+    f'--config.accumulate_steps={2 * config.accumulate_steps}.'
+  )

@@ -58,7 +58,7 @@ def assert_same(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_a_state_comes_back_as_it_was_saved(workdir):
+def test_restore_last_inverts_save(workdir):
   said = []
   checkpoints = checkpoint.Checkpoints(workdir)
   assert_same(checkpoints.restore_last(state(0), said.append), state(20))
@@ -70,7 +70,7 @@ def test_a_state_comes_back_as_it_was_saved(workdir):
 
 
 @pytest.mark.parametrize('how', ['cut short', 'gone', 'changed', 'no state'])
-def test_a_damaged_checkpoint_is_moved_aside_for_the_one_before(workdir, how):
+def test_restore_last_moves_damage_aside(workdir, how):
   damage(workdir / 'checkpoints' / '20', how)
   said = []
   checkpoints = checkpoint.Checkpoints(workdir)
@@ -86,7 +86,7 @@ def test_a_damaged_checkpoint_is_moved_aside_for_the_one_before(workdir, how):
   checkpoints.close()
 
 
-def test_no_whole_checkpoint_is_said_and_the_next_start_is_anew(workdir):
+def test_restore_last_without_a_whole_checkpoint(workdir):
   for step in (10, 20):
     damage(workdir / 'checkpoints' / str(step), 'cut short')
   checkpoints = checkpoint.Checkpoints(workdir)
@@ -98,7 +98,7 @@ def test_no_whole_checkpoint_is_said_and_the_next_start_is_anew(workdir):
   checkpoints.close()
 
 
-def test_another_networks_checkpoint_is_not_called_damaged(workdir):
+def test_restore_last_refuses_another_network(workdir):
   other = state(0).replace(variables={'params': {'kernel': np.zeros((2, 2))}})
   checkpoints = checkpoint.Checkpoints(workdir)
   with pytest.raises(UserError, match='20 is of another network'):
@@ -123,7 +123,7 @@ def test_an_old_stem_is_refused_with_the_reason(tmp_path):
   checkpoints.close()
 
 
-def test_a_file_too_large_for_the_disk_is_one_line(workdir):
+def test_save_to_a_full_disk_is_one_line(workdir):
   # The limit on a file's size stands in for a full disk.
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
   ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

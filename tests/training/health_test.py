@@ -32,7 +32,7 @@ def metrics(loss=0.5, zero_loss=1.0, gradient_norm=1.0, stop=0):
   }
 
 
-def watch(writer, *, epoch=4, **settings):
+def create_monitor(writer, *, epoch=4, **settings):
   config = Config(**{'log_every': 2, 'steps': 100} | settings)
   return health.TrainingMonitor(writer, config, start=0, epoch=epoch)
 
@@ -44,19 +44,19 @@ def watch(writer, *, epoch=4, **settings):
     ({'gradient_norm': np.inf}, 'the gradient is inf'),
   ],
 )
-def test_a_step_that_is_not_finite_is_named(bad, what):
-  well = watch(Lines(), log_every=100)
-  well.add(1, metrics())
-  well.add(2, metrics(**bad))
+def test_settle_names_a_step_that_is_not_finite(bad, what):
+  monitor = create_monitor(Lines(), log_every=100)
+  monitor.add(1, metrics())
+  monitor.add(2, metrics(**bad))
   with pytest.raises(health.NotFinite, match=f'step 2: {what}'):
-    well.settle()
+    monitor.settle()
 
 
-def test_a_record_has_the_means_since_the_last():
+def test_add_records_the_means_since_the_last():
   writer = Lines()
-  well = watch(writer)
+  monitor = create_monitor(writer)
   for step, loss in enumerate([0.2, 0.4, 0.6, 0.8], 1):
-    well.add(step, metrics(loss=loss))
+    monitor.add(step, metrics(loss=loss))
   first, second = writer.records
   assert first['loss'] == pytest.approx(0.3)
   assert first['skill'] == pytest.approx(0.7)
@@ -64,55 +64,57 @@ def test_a_record_has_the_means_since_the_last():
   assert second['loss'] == pytest.approx(0.7)
 
 
-def test_a_plateau_is_said_once_and_not_in_the_first_epoch():
+def test_add_warns_of_a_plateau_once_after_an_epoch():
   writer = Lines()
-  well = watch(writer, epoch=400, log_every=100, steps=1000)
+  monitor = create_monitor(writer, epoch=400, log_every=100, steps=1000)
   for step in range(100, 900, 100):
-    well.add(step, metrics(loss=0.99))
+    monitor.add(step, metrics(loss=0.99))
     warned = [line for line in writer.lines if 'all-zero' in line]
     assert len(warned) == (step >= 400)
   assert 'skill 0.010' in warned[0]
 
 
-def test_the_first_updates_are_no_plateau_however_short_an_epoch():
+def test_add_ignores_a_plateau_in_the_first_updates():
   writer = Lines()
-  well = watch(writer, epoch=4, log_every=100, steps=1000)
+  monitor = create_monitor(writer, epoch=4, log_every=100, steps=1000)
   for step in (100, 200):
-    well.add(step, metrics(loss=1.5))
+    monitor.add(step, metrics(loss=1.5))
   assert not [line for line in writer.lines if 'all-zero' in line]
-  well.add(300, metrics(loss=1.5))
+  monitor.add(300, metrics(loss=1.5))
   assert [line for line in writer.lines if 'all-zero' in line]
 
 
-def test_a_network_that_learns_is_not_warned_of():
+def test_add_is_silent_when_a_network_learns():
   writer = Lines()
-  well = watch(writer)
+  monitor = create_monitor(writer)
   for step in range(1, 9):
-    well.add(step, metrics(loss=0.9))
+    monitor.add(step, metrics(loss=0.9))
   assert not [line for line in writer.lines if 'warning' in line]
 
 
-def test_a_learning_rate_of_zero_is_called_that():
+def test_add_warns_of_a_learning_rate_of_0():
   writer = Lines()
-  well = watch(writer, optimizer=Optimizer(learning_rate=0.0), epoch=1)
+  monitor = create_monitor(
+    writer, optimizer=Optimizer(learning_rate=0.0), epoch=1
+  )
   for step in range(1, 5):
-    well.add(step, metrics(loss=2.0))
+    monitor.add(step, metrics(loss=2.0))
   (warning,) = (line for line in writer.lines if 'warning' in line)
   assert 'the learning rate is 0 at step 2' in warning
 
 
-def test_a_wish_to_stop_is_known_two_steps_later():
-  well = watch(Lines(), log_every=100)
-  well.add(1, metrics(stop=1))
-  well.add(2, metrics())
-  assert not well.stop
-  well.add(3, metrics())
-  assert well.stop
+def test_stop_is_known_two_steps_later():
+  monitor = create_monitor(Lines(), log_every=100)
+  monitor.add(1, metrics(stop=1))
+  monitor.add(2, metrics())
+  assert not monitor.stop
+  monitor.add(3, metrics())
+  assert monitor.stop
 
 
-def test_waiting_for_data_brings_advice():
+def test_timed_advises_when_data_are_late():
   writer = Lines()
-  well = watch(writer)
+  monitor = create_monitor(writer)
 
   def slow():
     while True:
@@ -121,20 +123,20 @@ def test_waiting_for_data_brings_advice():
         pass
       yield None
 
-  for step, _ in zip(range(1, 3), well.timed(slow()), strict=False):
-    well.add(step, metrics())
+  for step, _ in zip(range(1, 3), monitor.timed(slow()), strict=False):
+    monitor.add(step, metrics())
   assert writer.records[0]['waiting_for_data'] > 0.5
   assert any('data.resident' in line for line in writer.lines)
 
 
-def test_a_second_compilation_is_counted_and_said():
+def test_stepping_counts_a_second_compilation():
   writer = Lines()
-  well = watch(writer)
+  monitor = create_monitor(writer)
   step = jax.jit(lambda x: x + 1)
   for shape in ((2,), (2,), (3,)):
-    with well.stepping():
+    with monitor.stepping():
       step(np.zeros(shape))
   assert ['again' in line for line in writer.lines] == [False, True]
   for number in (1, 2):
-    well.add(number, metrics())
+    monitor.add(number, metrics())
   assert writer.records[0]['recompilations'] == 1

@@ -40,7 +40,7 @@ def tiny_config(folder='nowhere', **settings) -> Config:
   )
 
 
-def test_a_batch_that_devices_cannot_share_is_refused():
+def test_check_devices_refuses_an_unequal_share():
   with pytest.raises(UserError, match='batch_size is 6, which 4 devices'):
     train.check_devices(tiny_config(batch_size=6))
 
@@ -67,7 +67,7 @@ def last_state(config, workdir):
   return state
 
 
-def test_a_run_cut_in_two_ends_as_an_uninterrupted_one(finished, tmp_path):
+def test_resume_equals_uninterrupted_training(finished, tmp_path):
   config, workdir = finished
   # 3 is no multiple of checkpoint_every: the end of a run is always saved.
   train.train_and_evaluate(dataclasses.replace(config, steps=3), tmp_path)
@@ -79,7 +79,7 @@ def test_a_run_cut_in_two_ends_as_an_uninterrupted_one(finished, tmp_path):
   )
 
 
-def test_the_log_has_every_number_that_is_promised(finished):
+def test_metrics_have_every_number_promised(finished):
   _, workdir = finished
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   records = [json.loads(line) for line in lines]
@@ -103,7 +103,7 @@ def test_the_log_has_every_number_that_is_promised(finished):
   assert list((workdir / 'tensorboard').glob('events.*'))
 
 
-def test_the_best_and_the_last_two_checkpoints_stay(finished):
+def test_checkpoints_keep_the_best_and_the_last_two(finished):
   _, workdir = finished
   checkpoints = checkpoint.Checkpoints(workdir)
   assert set(checkpoints.steps()) >= {4, 6}
@@ -112,7 +112,7 @@ def test_the_best_and_the_last_two_checkpoints_stay(finished):
   checkpoints.close()
 
 
-def test_settings_that_make_another_run_are_named(finished):
+def test_require_same_run_names_what_differs(finished):
   config, workdir = finished
   longer = dataclasses.replace(config, steps=1000)
   checkpoint.require_same_run(workdir, longer)
@@ -128,16 +128,30 @@ def test_settings_that_make_another_run_are_named(finished):
     checkpoint.require_same_run(workdir, other)
 
 
-def test_a_config_survives_its_json(finished):
+def test_load_config_inverts_save_config(finished):
   config, workdir = finished
   assert checkpoint.load_config(workdir) == config
   with pytest.raises(UserError, match='another version'):
     config_lib.from_json('{"seed": 0}')
 
 
-def test_a_run_that_began_with_the_weights_of_another_evaluates_as_it(
-  finished, prepared, tmp_path
+@pytest.mark.parametrize(
+  ('crop_size', 'image_size', 'problem'),
+  [
+    (448, 256, None),
+    (448, 64, 'without aliasing, from smaller ones; prepare with --size=112'),
+    (448, 384, 'inputs are blurred; prepare with --size=672'),
+  ],
+)
+def test_crop_size_problem_names_the_suitable_size(
+  crop_size, image_size, problem
 ):
+  actual = train.crop_size_problem(crop_size, image_size)
+  assert (actual is None) == (problem is None)
+  assert problem is None or problem in actual
+
+
+def test_init_from_begins_with_the_best_weights(finished, prepared, tmp_path):
   config, workdir = finished
   # At a rate of 0 the weights stay; the running statistics do not.
   still = dataclasses.replace(
@@ -163,9 +177,7 @@ def test_a_run_that_began_with_the_weights_of_another_evaluates_as_it(
     train.train_and_evaluate(other, tmp_path / 'other')
 
 
-def test_a_planted_nan_is_called_that_with_its_people(
-  finished, prepared, tmp_path
-):
+def test_a_planted_nan_is_named_with_its_people(finished, prepared, tmp_path):
   config, workdir = finished
   shutil.copytree(workdir, tmp_path / 'run')
   checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
@@ -184,7 +196,7 @@ def test_a_planted_nan_is_called_that_with_its_people(
   assert 'the last good checkpoint is of step 7' in str(told.value)
 
 
-def test_too_little_memory_names_the_levers(finished, tmp_path, monkeypatch):
+def test_out_of_memory_names_the_levers(finished, tmp_path, monkeypatch):
   def exhausted(*_):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
 
@@ -196,9 +208,7 @@ def test_too_little_memory_names_the_levers(finished, tmp_path, monkeypatch):
     train.train_and_evaluate(config, tmp_path)
 
 
-def test_sigterm_saves_the_step_that_the_run_stands_at(
-  finished, tmp_path, monkeypatch
-):
+def test_sigterm_saves_the_current_step(finished, tmp_path, monkeypatch):
   config, workdir = finished
   add = health.TrainingMonitor.add
 
@@ -220,7 +230,7 @@ def test_sigterm_saves_the_step_that_the_run_stands_at(
 
 
 @pytest.mark.parametrize('during', [4, 6])
-def test_a_signal_ends_an_evaluation_which_the_next_start_makes(
+def test_a_signal_ends_an_evaluation_and_resume_makes_it(
   finished, tmp_path, monkeypatch, during
 ):
   config, workdir = finished
