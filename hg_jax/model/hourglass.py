@@ -285,6 +285,12 @@ def max_pool(
   Its gradient is shared among equal maxima, which `nn.max_pool` gives to one;
   and it is faster (PERFORMANCE A3).
   """
+  if x.dtype == jnp.bfloat16:
+    # On a CPU, XLA of jax 0.11 and 0.12 fuses this maximum with the products
+    # that feed it (YNNPACK), and answers NaN in bfloat16.
+    x = jax.lax.platform_dependent(
+      x, cpu=jax.lax.optimization_barrier, default=lambda x: x
+    )
   b, h, w, c = x.shape
   return x.reshape(b, h // 2, 2, w // 2, 2, c).max(axis=(2, 4))
 
