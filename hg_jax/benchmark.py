@@ -19,12 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 from tqdm import trange
 
 from hg_jax.base import affine
-from hg_jax.base import config as config_lib
-from hg_jax.base.command import run
+from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Augment, Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
@@ -43,9 +41,7 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'data_dir', None, 'Prepared people; none: photographs made of noise.'
   )
-  config_flags.DEFINE_config_file(
-    'config', None, 'Of --what=step: a file under configs/.'
-  )
+  define_config('Of --what=step: a file under configs/.')
   flags.DEFINE_integer(
     'joints', 16, 'Of --what=step: how many the network finds.', lower_bound=1
   )
@@ -59,12 +55,10 @@ def main(argv: list[str]) -> None:
   if FLAGS.what == 'step':
     from hg_jax.training import step_timing  # which starts the devices
 
-    if FLAGS.config is None:
+    config = given_config()
+    if config is None:
       raise UserError('--what=step needs --config=configs/NAME.py.')
-    config_lib.check(FLAGS.config)
-    result = step_timing.measure_step(
-      FLAGS.config, FLAGS.rounds, joints=FLAGS.joints
-    )
+    result = step_timing.measure_step(config, FLAGS.rounds, joints=FLAGS.joints)
     table = step_timing.step_table
   else:
     result, table = measure_input(FLAGS.data_dir, FLAGS.rounds), input_table

@@ -15,11 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
 from hg_jax.base import affine
-from hg_jax.base import config as config_lib
-from hg_jax.base.command import run
+from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
@@ -36,9 +34,7 @@ _PANEL = 384  # px; `figures.annotated` enlarges to at least this
 
 
 def define_flags() -> None:
-  config_flags.DEFINE_config_file(
-    'config', None, 'A file under configs/; --config.x=y changes a setting.'
-  )
+  define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_string('output', None, 'Folder for the pictures.')
   flags.DEFINE_integer('step', 0, 'The training step to show.', lower_bound=0)
   flags.DEFINE_integer('people', 12, 'How many to show.', lower_bound=1)
@@ -49,12 +45,12 @@ def main(argv: list[str]) -> None:
     raise UserError(
       f'unexpected argument {argv[0]!r}; settings are --config.x=y.'
     )
-  for name in ('config', 'output'):
-    if not FLAGS[name].value:
-      raise UserError(f'--{name} is missing; see --help.')
-  config_lib.check(FLAGS.config)
+  config = given_config()
+  if not config or not FLAGS.output:
+    missing = 'output' if config else 'config'
+    raise UserError(f'--{missing} is missing; see --help.')
   for path in browse(
-    FLAGS.config, Path(FLAGS.output), step=FLAGS.step, people=FLAGS.people
+    config, Path(FLAGS.output), step=FLAGS.step, people=FLAGS.people
   ):
     print(f'Wrote {path}')
 

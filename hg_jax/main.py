@@ -12,11 +12,16 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from hg_jax.base import config as config_lib
 from hg_jax.base import files
-from hg_jax.base.command import cache_compilations, run
+from hg_jax.base.command import (
+  cache_compilations,
+  config_name,
+  define_config,
+  given_config,
+  run,
+)
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.data import records
@@ -28,9 +33,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  config_flags.DEFINE_config_file(
-    'config', None, 'A file under configs/; --config.x=y changes a setting.'
-  )
+  define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_string(
     'workdir', None, 'The folder of the run; runs/<config> by default.'
   )
@@ -114,35 +117,22 @@ def _begin_folder(
 
 def _config_and_workdir() -> tuple[Config, Path]:
   """Reads the run's config, from the flags or from its folder."""
-  name = _config_name()
+  config = given_config()
   if FLAGS.workdir:
     workdir = Path(FLAGS.workdir)
-  elif name:
-    workdir = Path('runs') / name
+  elif config:
+    workdir = Path('runs') / config_name()
   else:
     raise UserError(
       'give --config=configs/NAME.py, or --mode=evaluate --workdir=DIR.'
     )
-  if name:
+  if config:
     if FLAGS.mode == 'evaluate':
-      checkpoint.require_same_network(workdir, FLAGS.config)
-    return FLAGS.config, workdir
+      checkpoint.require_same_network(workdir, config)
+    return config, workdir
   if FLAGS.mode == 'train':
     raise UserError('training needs --config=configs/NAME.py.')
   return checkpoint.load_config(workdir), workdir
-
-
-def _config_name() -> str | None:
-  """Returns 'adam16' of --config=configs/adam16.py; None without a config."""
-  if FLAGS.config is None:
-    return None
-  path = Path(config_flags.get_config_filename(FLAGS['config']))
-  if not path.is_file():
-    configs = ', '.join(sorted(str(p) for p in path.parent.glob('*.py')))
-    raise UserError(
-      f'{path} does not exist; {path.parent} has {configs or "none"}.'
-    )
-  return path.stem
 
 
 if __name__ == '__main__':

@@ -7,10 +7,8 @@ measures instead.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from hg_jax.base import config as config_lib
-from hg_jax.base.command import run
+from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.model.heatmaps import STRIDE
@@ -22,7 +20,7 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64)  # people a device
 
 
 def define_flags() -> None:
-  config_flags.DEFINE_config_file('config', None, 'A file under configs/.')
+  define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_integer(
     'joints', 16, 'How many the network finds.', lower_bound=1
   )
@@ -31,10 +29,10 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
   if argv:
     raise UserError(f'unexpected argument {argv[0]!r}.')
-  if FLAGS.config is None:
+  config = given_config()
+  if config is None:
     raise UserError('give --config=configs/NAME.py.')
-  config_lib.check(FLAGS.config)
-  print(describe(FLAGS.config, joints=FLAGS.joints))
+  print(describe(config, joints=FLAGS.joints))
 
 
 def describe(config: Config, *, joints: int) -> str:

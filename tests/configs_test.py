@@ -1,12 +1,17 @@
+"""Settings, and the files under `configs/`."""
+
 import ast
 import dataclasses
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 
 from hg_jax.base import config as config_lib
+from hg_jax.base import config_files
 from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -28,7 +33,7 @@ def differences(name: str, base: str) -> dict:
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_a_config_is_valid_and_says_where_it_comes_from(path):
+def test_config_file_is_valid_and_names_its_source(path):
   module = load(path)
   config = module.get_config()
   config_lib.check(config)
@@ -39,7 +44,7 @@ def test_a_config_is_valid_and_says_where_it_comes_from(path):
   assert command in module.__doc__
 
 
-def test_the_experiments_change_what_the_report_changes():
+def test_experiments_differ_as_in_the_report():
   # The report, section 4: the baseline; then the resolution, the batch, the
   # optimizer, and the last two together. Adam comes with its own rate.
   baseline = load(ROOT / 'configs' / 'rmsprop8.py').get_config()
@@ -68,6 +73,42 @@ def test_every_setting_is_read_somewhere():
   assert settings <= read
 
 
+def test_saved_config_without_a_later_setting_takes_its_default():
+  saved = json.loads(config_lib.to_json(Config(steps=7)))
+  del saved['ema_decay'], saved['data']['resident'], saved['evaluate']
+  assert config_lib.from_json(json.dumps(saved)) == Config(steps=7)
+
+
+def test_saved_config_with_an_unknown_setting_is_refused_by_name():
+  saved = json.loads(config_lib.to_json(Config()))
+  saved['model']['depth'] = 4
+  with pytest.raises(UserError, match=r'no setting config\.model\.depth'):
+    config_lib.from_json(json.dumps(saved))
+
+
+def test_user_config_comes_before_the_shipped_one(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  shipped = config_files.load('configs/adam8.py')
+  assert config_files.load('adam8') == config_files.load('adam8.py') == shipped
+  own = tmp_path / 'configs' / 'adam8.py'
+  own.parent.mkdir()
+  own.write_text(
+    'from hg_jax.base.config import Config\n'
+    'def get_config():\n  return Config(steps=7)\n'
+  )
+  for name in ('adam8', 'adam8.py', 'configs/adam8.py', str(own)):
+    assert config_files.load(name) == Config(steps=7)
+
+
+def test_missing_config_names_the_nearest():
+  for name in ('adam61', 'configs/adam61.py'):
+    with pytest.raises(UserError, match='did you mean adam16'):
+      config_files.load(name)
+  # A name in another folder is not one of ours.
+  with pytest.raises(UserError, match='elsewhere/adam16.py'):
+    config_files.load('elsewhere/adam16.py')
+
+
 def test_impossible_settings_are_refused_by_name():
   cases = {
     'steps': dataclasses.replace(Config(), steps=0),
@@ -83,5 +124,5 @@ def test_impossible_settings_are_refused_by_name():
     ),
   }
   for name, config in cases.items():
-    with pytest.raises(config_lib.UserError, match=f'config.{name} is'):
+    with pytest.raises(UserError, match=f'config.{name} is'):
       config_lib.check(config)

@@ -1,46 +1,88 @@
-"""What every command shares: a user's mistake is one line, not a traceback."""
+"""Runs a command: reads its flags, and prints a user's mistake as one line."""
 
+import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
-from hg_jax.base import config
+from hg_jax.base import config as config_lib
+from hg_jax.base import config_files
+from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+
+
+def define_config(help_text: str) -> None:
+  """Defines --config=NAME and --config.SETTING=VALUE, for `given_config`."""
+  # Without --config=NAME, defining it already reads the settings.
+  with _one_line(sys.argv):
+    config_flags.DEFINE_config_dataclass(
+      'config', Config(), help_text, parse_fn=config_files.load
+    )
+  # So that --help, which lists the command's own flags, has it.
+  flag = flags.FLAGS['config']
+  flag.default_as_str = 'none'
+  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def given_config() -> Config | None:
+  """Returns the config that the flags describe, or None without --config.
+
+  Raises:
+    UserError: a setting has a value that is not allowed.
+  """
+  if not flags.FLAGS['config'].present:
+    return None
+  config_lib.check(flags.FLAGS.config)
+  return flags.FLAGS.config
+
+
+def config_name() -> str:
+  """Returns 'adam16' for --config=configs/adam16.py."""
+  return Path(config_flags.get_config_filename(flags.FLAGS['config'])).stem
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses absl flags; any mistake in them ends the program with one line."""
-  try:
+  with _one_line(argv):
     return flags.FLAGS(argv)
-  except (flags.Error, OSError, TypeError, ValueError) as error:
+
+
+@contextlib.contextmanager
+def _one_line(argv: Sequence[str]) -> Iterator[None]:
+  """Ends the program with one line at a mistake in the flags."""
+  try:
+    yield
+    return
+  except (UserError, flags.Error, OSError, TypeError, ValueError) as error:
     message = str(error)
   except (AttributeError, KeyError) as error:
-    # ml_collections' words for a `--config.x` that there is not.
+    # ml_collections raises them for a `--config.x` that is no setting.
     message = _unknown_setting(argv) or str(error)
   sys.exit('error: ' + ' '.join(message.split()))
 
 
 def _unknown_setting(argv: Sequence[str]) -> str | None:
-  """What to say of the first --config.NAME that is no setting."""
-  settings = config.flat(config.Config())
+  """Returns what to say of the first --config.NAME that is no setting."""
+  settings = config_lib.flat(Config())
   for argument in argv:
     name = argument.removeprefix('--config.').partition('=')[0]
     if argument.startswith('--config.') and name not in settings:
       near = difflib.get_close_matches(name, settings, 1)
-      meant = f'did you mean {near[0]}?' if near else 'see hg_jax/config.py.'
-      return f'there is no setting config.{name}; {meant}'
+      hint = f'did you mean {near[0]}?' if near else 'see base/config.py.'
+      return f'there is no setting config.{name}; {hint}'
   return None
 
 
 def cache_compilations() -> None:
   """Keeps what XLA compiles in the user's cache folder, for the next start.
 
-  JAX's own variables, such as JAX_COMPILATION_CACHE_DIR, go before.
+  JAX's own variables, such as JAX_COMPILATION_CACHE_DIR, take precedence.
   """
   import jax
 
@@ -49,12 +91,12 @@ def cache_compilations() -> None:
     jax.config.update(
       'jax_compilation_cache_dir', str(Path(home, 'hg_jax', 'xla'))
     )
-    # The least used go when there is more.
+    # Above this size JAX deletes the least recently used.
     jax.config.update('jax_compilation_cache_max_size', 2 * 1024**3)
 
 
 def _unraisable(unraisable: Any) -> None:
-  """Passes over what tensorstore says to loops that a failed write closed."""
+  """Ignores tensorstore's message about a loop that a failed write closed."""
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
 
@@ -63,8 +105,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
   """Runs `main` with the positional arguments; returns its exit status."""
 
   def guarded(argv: list[str]) -> int | None:
-    # The libraries report every file they open, and every thread's errors
-    # with a traceback before they raise them; our own lines are printed.
+    # Orbax logs every file it opens, and errors with a traceback before it
+    # raises them; our own lines are printed, not logged.
     logging.set_verbosity(logging.FATAL)
     sys.unraisablehook = _unraisable
     try:

@@ -99,39 +99,43 @@ class Config:
 
 
 def to_json(config: Config) -> str:
+  """Returns the text of a run's config.json."""
   return json.dumps(dataclasses.asdict(config), indent=2) + '\n'
 
 
 def from_json(text: str) -> Config:
   """The inverse of `to_json`.
 
+  A setting that the text lacks has its default: the run is older than it.
+
   Raises:
-    UserError: a field is missing or unknown: the run is of another version.
+    UserError: a setting is unknown; names it.
   """
-  return _from_dict(Config, json.loads(text), 'config')
+  return _from_dict(Config, json.loads(text), '')
 
 
-def _from_dict(cls, values: dict, name: str):
-  fields = {field.name: field for field in dataclasses.fields(cls)}
-  if different := sorted(fields.keys() ^ values.keys()):
+def _from_dict(cls, values: dict, prefix: str):
+  types = {field.name: field.type for field in dataclasses.fields(cls)}
+  if unknown := sorted(values.keys() - types.keys()):
+    names = ', '.join(f'config.{prefix}{name}' for name in unknown)
     raise UserError(
-      f'{name} was saved by another version of hg_jax: it differs in '
-      f'{", ".join(different)}.'
+      f'this version of hg_jax has no setting {names}, which the run was '
+      'saved with.'
     )
   return cls(
     **{
-      key: _from_dict(fields[key].type, value, f'{name}.{key}')
-      if dataclasses.is_dataclass(fields[key].type)
+      name: _from_dict(types[name], value, f'{prefix}{name}.')
+      if dataclasses.is_dataclass(types[name])
       else tuple(value)
       if isinstance(value, list)
       else value
-      for key, value in values.items()
+      for name, value in values.items()
     }
   )
 
 
 def flat(config: Config) -> dict[str, object]:
-  """Every setting under its dotted name, such as 'model.stacks'."""
+  """Returns every setting under its dotted name, such as 'model.stacks'."""
   values = {}
   for name, value in dataclasses.asdict(config).items():
     if isinstance(value, dict):
