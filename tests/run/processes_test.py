@@ -21,9 +21,8 @@ pytestmark = pytest.mark.usefixtures('shallow', 'float64')
 PROGRAM = """
 import pathlib, sys
 import jax, numpy as np
-from hg_jax.base import config
 from hg_jax.model import hourglass
-from hg_jax.run import processes
+from hg_jax.run import checkpoint, processes
 from hg_jax.training import train
 hourglass.DEPTH = 1
 jax.config.update('jax_enable_x64', True)
@@ -31,8 +30,7 @@ draw = hourglass.create_variables
 hourglass.create_variables = lambda *a: jax.tree.map(np.float64, draw(*a))
 workdir = pathlib.Path(sys.argv[1])
 with processes.joined(heartbeat_timeout=10):
-  settings = config.from_json((workdir / 'config.json').read_text())
-  train.train_and_evaluate(settings, workdir)
+  train.train_and_evaluate(checkpoint.load_config(workdir), workdir)
 """
 
 
