@@ -3,11 +3,11 @@
   python -m hg_jax.convert checkpoint.pt --output=DIR
   python -m hg_jax.convert RUN --to_torch --output=checkpoint.pt
 
-The first writes a run that can be evaluated, predicted with and exported,
-the second what PORT loads. Weights go both ways to the bit, apart from what
-the network never uses: PORT's identity residuals own a convolution for a skip
-that they do not take, and its BatchNorms count batches (SPEC 1.1, 1.2). From
-PORT these are dropped; to PORT they are zeros.
+The first writes a run for `main --mode=evaluate`, `predict` and `export`; the
+second writes a checkpoint that PORT loads. Weights are copied to the bit both
+ways, except two kinds that the network never uses: the skip convolutions of
+PORT's identity residuals, and the batch counts of its BatchNorms (SPEC 1.1,
+1.2). From PORT these are dropped; to PORT they are zeros.
 """
 
 import pickle
@@ -31,8 +31,8 @@ from hg_jax.run import checkpoint
 
 FLAGS = flags.FLAGS
 
-# Our names of modules, as regular expressions, and PORT's; all that match are
-# applied in turn.
+# Our names of modules, as regular expressions, and PORT's; each one that
+# matches is replaced, in this order.
 _MODULES = (
   (r'^stem\.conv$', 'pre.0.conv'),
   (r'^stem\.norm$', 'pre.0.bn'),
@@ -57,13 +57,13 @@ _LEAVES = {
   'mean': 'running_mean',
   'var': 'running_var',
 }
-# What PORT has and never uses; a skip that is used is found before.
+# What PORT has and never uses. The skips that it uses are among the expected.
 _UNUSED = re.compile(r'\.(skip_layer\.conv\.\w+|bn\d?\.num_batches_tracked)$')
 
-_PREFIX = 'model.module.'  # of its names: its trainer's, then DataParallel's
+_PREFIX = 'model.module.'  # PORT's trainer and DataParallel begin names so
 
 _OTHER = 'this is not a network of pytorch_stacked_hourglass:'
-# The shapes of these tell the number of features and of joints.
+# Their shapes give the number of features and of joints.
 _FIRST = 'pre.0.conv.weight'
 _LAST_OF_STEM = 'pre.4.conv3.conv.weight'
 _HEAD = 'outs.0.conv.weight'
@@ -79,7 +79,7 @@ def from_torch(
   may share a prefix, such as DataParallel's 'model.module.'.
 
   Raises:
-    UserError: it is of another network; says what is missing or unexpected.
+    UserError: the network is another; names what is missing or unexpected.
   """
   weights = _without_prefix(state_dict)
   if any(np.ndim(weights.get(name)) != 4 for name in (_LAST_OF_STEM, _HEAD)):
@@ -124,7 +124,7 @@ def _without_prefix(state_dict):
 
 
 def _expected(weights):
-  """PORT's names of all that the network uses: our path, PORT's shape."""
+  """Maps PORT's name of each used array to our path and PORT's shape."""
   model = StackedHourglass(
     stacks=sum(bool(re.match(r'outs\.\d+\.conv\.weight$', n)) for n in weights),
     joints=len(weights[_HEAD]),
@@ -153,8 +153,8 @@ def _few(names):
 def to_torch(variables: dict[str, Any]) -> dict[str, np.ndarray]:
   """Returns PORT's state_dict, without a prefix, of a network's variables.
 
-  It is complete, so PORT's network loads it strictly; what it never uses is
-  zero.
+  It is complete, so PORT loads it with strict=True; arrays that the network
+  never uses are zeros.
   """
   state_dict = {}
   for path, value in flatten_dict(variables).items():
@@ -189,7 +189,7 @@ def _import_torch(purpose: str):
     import torch
   except ImportError as error:
     raise UserError(
-      f'{purpose} takes PyTorch, which is not installed: pip install torch'
+      f'{purpose} needs PyTorch, which is not installed: pip install torch'
     ) from error
   return torch
 
@@ -198,7 +198,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
   """Reads a state_dict that PyTorch saved, by itself or in a checkpoint.
 
   Raises:
-    UserError: PyTorch is not installed, or the file is none of its.
+    UserError: PyTorch is not installed, or the file holds no state_dict.
   """
   torch = _import_torch(f'reading {path}')
   try:
@@ -214,7 +214,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
     isinstance(value, torch.Tensor) for value in saved.values()
   ):
     raise UserError(f'{path} holds no state_dict: a dict of names and tensors')
-  # In float32, as the network is, also from half precision.
+  # Half precision becomes float32, as the network computes.
   return {name: value.float().numpy() for name, value in saved.items()}
 
 
@@ -252,11 +252,11 @@ def convert_back(workdir: Path, output: Path, which: str) -> None:
 
   Raises:
     UserError: there is no such run or checkpoint, PyTorch is not installed,
-      or the file is there already or cannot be written.
+      or the file exists already or cannot be written.
   """
   torch = _import_torch(f'writing {output}')
   if output.exists():
-    raise UserError(f'{output} is there already; give another file.')
+    raise UserError(f'{output} exists already; give another file.')
   settings = checkpoint.load_config(workdir)
   if settings.model.features != _FEATURES:
     raise UserError(f'{workdir}: {_other_stem(settings.model.features)}')

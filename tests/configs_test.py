@@ -63,7 +63,7 @@ def test_experiments_differ_as_in_the_report():
   assert differences('adam16_hg2', 'adam16') == {'model.stacks': 2}
 
 
-def test_every_setting_is_read_somewhere():
+def test_settings_are_all_read_somewhere():
   read = set()
   for path in (ROOT / 'hg_jax').rglob('*.py'):
     if path.name != 'config.py':
@@ -109,7 +109,7 @@ def test_missing_config_names_the_nearest():
     config_files.load('elsewhere/adam16.py')
 
 
-def test_impossible_settings_are_refused_by_name():
+def test_check_names_an_impossible_setting():
   cases = {
     'steps': dataclasses.replace(Config(), steps=0),
     'loss': dataclasses.replace(Config(), loss='l1'),

@@ -30,7 +30,7 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.', 'model.module.'])
-def test_weights_come_back_to_the_bit(prefix):
+def test_from_torch_inverts_to_torch_to_the_bit(prefix):
   variables = random_variables()
   state_dict = {
     prefix + name: value for name, value in convert.to_torch(variables).items()
@@ -38,7 +38,7 @@ def test_weights_come_back_to_the_bit(prefix):
   assert_same(convert.from_torch(state_dict), variables)
 
 
-def test_names_and_shapes_are_those_of_the_original():
+def test_to_torch_has_the_names_and_shapes_of_port():
   # SPEC 1.2; of 256 features, as published.
   model = hourglass.StackedHourglass(2, joints=16)
   state_dict = convert.to_torch(hourglass.create_variables(model, 0, 64))
@@ -73,7 +73,7 @@ def test_names_and_shapes_are_those_of_the_original():
   assert sum(sizes) == 8_429_088  # SPEC 1.1, with what is never used
 
 
-def test_what_is_never_used_is_dropped_and_comes_back_as_zeros():
+def test_from_torch_drops_what_is_never_used():
   variables = random_variables()
   state_dict = convert.to_torch(variables)
   unused = {
@@ -91,7 +91,7 @@ def test_what_is_never_used_is_dropped_and_comes_back_as_zeros():
   assert_same(convert.from_torch(state_dict), variables)
 
 
-def test_the_original_loads_what_comes_back():
+def test_to_torch_is_loaded_by_port():
   torch = pytest.importorskip('torch', reason='parity takes PyTorch')
   port = pytest.importorskip('port')
   network = port.PoseNet(2, features=8)
@@ -134,7 +134,7 @@ def without(state_dict, *names):
     ),
   ],
 )
-def test_another_network_is_refused_by_what_differs(change, complaint):
+def test_from_torch_refuses_another_network(change, complaint):
   with pytest.raises(UserError, match=complaint):
     convert.from_torch(change(convert.to_torch(random_variables())))
 
@@ -145,7 +145,7 @@ def torch():
 
 
 @pytest.mark.parametrize('wrapped', [False, True])
-def test_a_checkpoint_becomes_a_run(torch, tmp_path, wrapped):
+def test_convert_makes_a_run_of_a_checkpoint(torch, tmp_path, wrapped):
   variables = random_variables()
   saved = {
     f'model.module.{name}': torch.from_numpy(value.copy())
@@ -166,7 +166,7 @@ def test_a_checkpoint_becomes_a_run(torch, tmp_path, wrapped):
   assert_same(restored, variables)
 
 
-def test_a_run_becomes_the_checkpoint_that_it_was(torch, tmp_path):
+def test_convert_back_restores_the_checkpoint(torch, tmp_path):
   first, run, second = (tmp_path / name for name in ('1.pt', 'run', '2.pt'))
   published = hourglass.StackedHourglass(1, joints=16)
   saved = {
@@ -181,7 +181,7 @@ def test_a_run_becomes_the_checkpoint_that_it_was(torch, tmp_path):
   for name, value in saved.items():
     assert returned[name].dtype == value.dtype
     np.testing.assert_array_equal(returned[name].numpy(), value.numpy())
-  with pytest.raises(UserError, match='2.pt is there already'):
+  with pytest.raises(UserError, match='2.pt exists already'):
     convert.convert_back(run, second, 'best')
   with pytest.raises(UserError, match='no checkpoint .7.; choose best'):
     convert.convert_back(run, tmp_path / '3.pt', '7')
@@ -189,7 +189,7 @@ def test_a_run_becomes_the_checkpoint_that_it_was(torch, tmp_path):
     convert.convert_back(tmp_path, tmp_path / '3.pt', 'best')
 
 
-def test_a_converted_checkpoint_sees_in_real_people_what_pytorch_sees(
+def test_converted_checkpoint_finds_what_pytorch_finds(
   torch, mpii_data, tmp_path
 ):
   port = pytest.importorskip('port')
@@ -223,7 +223,7 @@ def test_a_converted_checkpoint_sees_in_real_people_what_pytorch_sees(
   assert theirs.std() > 0.01  # It sees something.
 
 
-def test_networks_of_other_widths_are_not_exchanged(torch, tiny_run, tmp_path):
+def test_convert_refuses_other_widths(torch, tiny_run, tmp_path):
   # PORT's stem is 64, 128 and 128 channels wide whatever its `inp_dim`.
   with pytest.raises(UserError, match='run: this network has 8 features'):
     convert.convert_back(tiny_run, tmp_path / '1.pt', 'best')
@@ -233,7 +233,7 @@ def test_networks_of_other_widths_are_not_exchanged(torch, tiny_run, tmp_path):
     convert.from_torch(state_dict)
 
 
-def test_what_is_no_checkpoint_is_refused_by_name(torch, tmp_path):
+def test_load_refuses_what_is_no_checkpoint(torch, tmp_path):
   path = tmp_path / 'checkpoint.pt'
   output = tmp_path / 'run'
   with pytest.raises(UserError, match='checkpoint.pt: No such file'):
@@ -252,7 +252,7 @@ def test_what_is_no_checkpoint_is_refused_by_name(torch, tmp_path):
   assert not output.exists()
 
 
-def test_the_command_needs_a_file_and_a_folder():
+def test_command_needs_a_file_and_a_folder():
   result = subprocess.run(
     [sys.executable, '-m', 'hg_jax.convert', 'checkpoint.pt'],
     cwd=Path(__file__).parents[1],
@@ -263,7 +263,7 @@ def test_the_command_needs_a_file_and_a_folder():
   assert result.stderr.splitlines()[-1].startswith('error: say what to convert')
 
 
-def test_a_missing_pytorch_is_asked_for_by_name(monkeypatch, tmp_path):
+def test_missing_pytorch_is_named(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, 'torch', None)
   with pytest.raises(UserError, match='pip install torch'):
     convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')

@@ -93,7 +93,7 @@ def outcomes(tmp_path_factory, prepared):
 
 
 @pytest.mark.parametrize('mistake', MISTAKES)
-def test_a_mistake_is_one_line_and_fails(mistake, outcomes):
+def test_mistake_is_one_line_and_fails(mistake, outcomes):
   names, processes = outcomes
   process = processes[mistake]
   lines = process.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Affine maps of the plane, and the one pixel convention of this project.
+"""Builds and applies affine maps, in the one pixel convention of this project.
 
 Coordinates are continuous, (x, y), in pixels, the origin at the image's
 top-left corner: pixel (row i, column j) covers [j, j + 1) x [i, i + 1), and
@@ -16,7 +16,7 @@ import numpy as np
 
 def apply(points, map_):
   """Maps points [..., K, 2] by maps [..., 3, 3]; NumPy or JAX."""
-  # Not a matrix product: on a GPU that may keep ten bits of a coordinate.
+  # Not a matrix product: on a GPU its factors may be rounded to ten bits.
   x, y = points[..., :1], points[..., 1:]
   return x * map_[..., :1, :2] + y * map_[..., 1:2, :2] + map_[..., 2:, :2]
 
@@ -62,7 +62,7 @@ def rotate(
 def mirror(
   flip: np.ndarray,  # bool[...]
 ) -> np.ndarray:  # f[..., 3, 3]
-  """Exchanges left and right about the y axis, x -> -x, where `flip`."""
+  """Mirrors left and right, x -> -x, where `flip` is true."""
   map_ = scale(np.ones(np.shape(flip)))
   map_[..., 0, 0] = np.where(flip, -1.0, 1.0)
   return map_
@@ -92,9 +92,10 @@ def image_to_crop(
 
 
 def to_opencv(map_: np.ndarray) -> np.ndarray:
-  """The 2 x 3 column-vector matrix of `map_` between pixel indices.
+  """Returns the 2 x 3 matrix with which OpenCV warps by `map_`.
 
-  OpenCV puts a pixel's center at its index, we put it half a pixel further.
+  It is for column vectors of pixel indices: OpenCV puts a pixel's center at
+  its index, we put it half a pixel further.
   """
   half = np.full(2, 0.5)
   return (translate(half) @ map_ @ translate(-half))[:, :2].T

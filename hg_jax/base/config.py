@@ -1,4 +1,4 @@
-"""Every setting, its type and its default, in one place.
+"""Defines every setting, its type and its default.
 
 A file under `configs/` returns a `Config` that differs from these defaults,
 which are the report's best run (Adam, batch 16) of eight stacks at 256 px.
@@ -34,7 +34,7 @@ class Data:
   image_size: int = 256  # px, of the network's input; heatmaps have a quarter
   sigma: float = 1.0  # px of the heatmap; PORT: heatmap size / 64
   # Keep the decoded crops on every device and make the inputs there; it takes
-  # 0.6 MB a person at 448 px, and neither host cores nor TensorFlow.
+  # 0.6 MB a person at 448 px, and needs neither host cores nor TensorFlow.
   resident: bool = False
   # Leave out people whose prepared crop is corrupt rather than stop.
   skip_corrupt: bool = False
@@ -82,14 +82,14 @@ class Config:
   evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
   seed: int = 0
   batch_size: int = 16  # over all devices of all machines
-  # Parts that each device takes its share of the batch in, one after the
-  # other, to save memory. BatchNorm sees a part at a time.
+  # Into how many parts each device divides its share of the batch; it takes
+  # one after the other, to save memory. BatchNorm sees a part at a time.
   accumulate_steps: int = 1
   steps: int = 200_000
-  # Keep a moving average of the weights, which is then evaluated beside them
-  # and used in their place; 0 keeps none, 0.999 is usual.
+  # Keep a moving average of the weights. It is evaluated as well, and used
+  # instead of the weights; 0 keeps none, 0.999 is usual.
   ema_decay: float = 0.0
-  init_from: str = ''  # the folder of a run whose best weights to begin with
+  init_from: str = ''  # folder of the run whose best weights to start from
   # 'mean' over stacks, joints and pixels (PORT) or the 'sum' over stacks of
   # the mean over joints and pixels (LUA).
   loss: str = 'mean'
@@ -146,7 +146,7 @@ def flat(config: Config) -> dict[str, object]:
 
 
 def check(config: Config) -> None:
-  """Refuses what no run can be made of.
+  """Refuses a config that cannot be trained.
 
   Raises:
     UserError: names the field, its value and what is allowed.

@@ -1,5 +1,5 @@
-"""The error that every command prints as one line."""
+"""Defines the error that every command prints as one line."""
 
 
 class UserError(Exception):
-  """What was wrong, where, and what to do, in one line for the user."""
+  """Says in one line what was wrong, where, and what to do."""

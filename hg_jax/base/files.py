@@ -1,4 +1,4 @@
-"""A run's folder: files that are whole, and one process that writes them."""
+"""Writes files atomically, and locks a folder for one process."""
 
 import os
 import socket

@@ -1,1 +1,1 @@
-"""Drawn people, to try everything without data."""
+"""Draws people, to try everything without data."""

@@ -1,4 +1,4 @@
-"""Paints puppets, and tells which of their joints can be seen.
+"""Paints puppets, and finds which of their joints are visible.
 
 Parts are painted back to front, each as convex hulls of circles whose centers
 are the puppet's points: a joint lies exactly where its limb is drawn to end.
@@ -47,7 +47,7 @@ PARTS = ('hips', 'chest', 'neck', 'hair', 'head') + tuple(
   for side in SIDES
   for part in (*LIMBS, *(f'{joint} pad' for joint in PADS))
 )
-# The parts that a joint may be seen on; anything else there hides it.
+# The parts that a visible joint lies on; any other part hides the joint.
 SEEN_ON = {
   PELVIS: ('hips', 'chest'),
   THORAX: ('chest', 'neck'),
@@ -73,7 +73,7 @@ Layer = tuple[list[tuple[float, float, float]], Color]  # circles, their color
 
 
 class Canvas:
-  """A picture, and which part of which person each of its pixels shows.
+  """A picture, and for each pixel the part of the person that it shows.
 
   Attributes:
     image: u8[H, W, 3], red, green, blue.
@@ -92,7 +92,7 @@ class Canvas:
     owner: int = 0,
     light: tuple[float, float] = (0.0, -0.5),
   ) -> None:
-    """Paints the convex hull of circles, rounded and lit from one side."""
+    """Paints the convex hull of circles, shaded and lit from one side."""
     circles = np.asarray(circles, np.float64)
     cv2.fillConvexPoly(self.owner, _hull(circles), owner, cv2.LINE_8, _SHIFT)
     for inset, shade in _SHADES:
@@ -110,12 +110,12 @@ def _hull(circles: np.ndarray) -> np.ndarray:
 
 
 def owner_id(person: int, part: str) -> int:
-  """What `Canvas.owner` holds where it shows a part of a picture's person."""
+  """Returns the value of `Canvas.owner` for a part of a person."""
   return 1 + person * len(PARTS) + PARTS.index(part)
 
 
 def paint(canvas: Canvas, puppet: Puppet, person: int) -> None:
-  """Paints the picture's `person`th puppet over what is there."""
+  """Paints a puppet, the picture's `person`th, over the canvas."""
   if puppet.seated:
     canvas.fill(_stool(puppet), puppet.style.pattern)
   parts = [*_torso(puppet), *_head(puppet), *_limbs(puppet)]
@@ -128,7 +128,7 @@ def paint(canvas: Canvas, puppet: Puppet, person: int) -> None:
 def seen(
   canvas: Canvas, puppet: Puppet, person: int
 ) -> tuple[np.ndarray, np.ndarray]:  # bool[16], bool[16]
-  """Whether each joint lies in the picture, and whether it can be seen."""
+  """Returns whether each joint lies in the picture, and is visible."""
   height, width = canvas.owner.shape
   x, y = np.floor(puppet.points[:16, :2]).astype(int).T
   inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -166,7 +166,7 @@ def _limbs(puppet: Puppet) -> Iterator[tuple[float, str, list[Layer]]]:
 
 
 def _taper(start, end, radii, length: float) -> list:
-  """The circles at a limb's start and at a fraction of its length."""
+  """Returns the circles at a limb's start and at a fraction of its length."""
   stop, radius = start + length * (end - start), radii @ [1 - length, length]
   return [(*start[:2], radii[0]), (*stop[:2], radius)]
 

@@ -1,4 +1,4 @@
-"""Puppets: articulated, clothed figures to draw pictures of people with.
+"""Creates puppets: articulated, clothed figures to draw people with.
 
 A puppet is a pose, a set of points of which the first 16 are MPII's joints,
 and a style, the colors and cut of its clothes. It is posed in three
@@ -7,13 +7,12 @@ hide each other as real ones do, and painted back to front as shaded hulls of
 circles, each limb's ends exactly at its joints.
 
 So that a small network learns them in minutes, puppets wear a skater's pads
-in a hue of each joint's own, `PADS`, and other clothes of paler colors. The
-two of a pair are alike. Right and left are told apart as on people: puppets
-face the viewer, within `YAW` degrees, with their face, neckline and toes
-towards us, so their right is on the picture's left. No color could tell it:
-training mirrors pictures and exchanges the labels, so a red right glove would
-be a left one half of the time. `mirror` is the law that this obeys: the
-mirror image of a puppet is a puppet, as likely as itself.
+in a hue for each joint, `PADS`, and other clothes of paler colors. Left and
+right pads look alike. Puppets face the viewer, within `YAW` degrees, so their
+right is on the picture's left, as on a photo of a person who faces the
+camera. Colors cannot mark a side: training mirrors pictures and exchanges the
+labels, so a red right glove would be a left one half of the time. So the
+mirror image of a puppet (`mirror`) is another puppet, equally likely.
 
 Lengths are in head sizes, 0.6 of the diagonal of MPII's head box, until
 `create` scales them. Axes: x to the picture's right, y down, z to the viewer.
@@ -74,7 +73,7 @@ LEGS = {
   'squatting': ((20, 40), (70, 95), (10, 35), (105, 135)),
   'lunging': ((25, 40), (10, 30), (20, 50), (30, 60)),
 }
-# How the two legs go together, and how often.
+# The poses of the two legs together, and the share of puppets that have them.
 STANCES = (
   ('straight', 'straight', 0.26),
   ('astride', 'astride', 0.18),
@@ -100,7 +99,7 @@ Color = tuple[float, float, float]  # red, green, blue, 0 to 255
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-  """Colors and clothes; 0 to 1 is the fraction of a limb that cloth covers."""
+  """Colors and clothes of a puppet."""
 
   skin: Color
   hair: Color
@@ -109,8 +108,8 @@ class Style:
   trousers: Color
   shoes: Color
   pads: dict[str, Color]
-  sleeves: float  # of the whole arm
-  legs: float  # of the whole leg
+  sleeves: float  # fraction of the arm that they cover
+  legs: float  # fraction of the leg that the trousers cover
   cut: str  # of the hair: 'short', 'long', 'bald' or 'hat'
   print: str  # on the shirt: 'plain', 'stripes' or 'badge'
   girth: float  # factor on every radius
@@ -152,7 +151,7 @@ def _limb(
   side: int,  # -1 on the picture's left of a figure that faces us, else 1
   bends: int,  # 1 forward as elbows do, -1 backward as knees do
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The frames of an upper and a lower limb, which hang along their y axis."""
+  """Returns the axes of an upper and a lower limb; limbs hang along y."""
   raised, swung, twisted, bent = angles
   upper = (
     body @ _turn(2, -side * raised) @ _turn(0, swung) @ _turn(1, side * twisted)
@@ -161,7 +160,7 @@ def _limb(
 
 
 def _pose(rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:
-  """Points in head sizes about the pelvis, the gaze, and whether it sits."""
+  """Draws a pose: points in head sizes about the pelvis, gaze, seated."""
   yaw = rng.uniform(-YAW, YAW)
   # Seen from a little above, so that what comes towards us is lower.
   body = _turn(2, rng.normal(0, 5)) @ _turn(0, -rng.uniform(2, 16))
@@ -227,7 +226,7 @@ def _style(rng: np.random.Generator) -> Style:
 
 
 def random_color(rng: np.random.Generator) -> Color:
-  """A color that is paler than the pads."""
+  """Draws a color that is paler than the pads."""
   return _rgb(rng.uniform(0, 180), rng.uniform(0, 140), rng.uniform(50, 255))
 
 
@@ -247,7 +246,7 @@ def create(
   center: tuple[float, float],
   head_size: float,
 ) -> Puppet:
-  """A random puppet whose joints' mean is at `center`; all in px."""
+  """Draws a random puppet whose joints have their mean at `center`, px."""
   points, gaze, seated = _pose(rng)
   points = points * head_size
   points[:, :2] += np.asarray(center) - points[:16, :2].mean(axis=0)
@@ -261,7 +260,7 @@ def create(
 
 
 def mirror(puppet: Puppet, width: int) -> Puppet:
-  """The puppet as seen in the mirror image of a picture `width` px wide."""
+  """Returns the puppet of the mirrored picture, which is `width` px wide."""
   points = puppet.points[FLIP] * [-1, 1, 1] + [width, 0, 0]
   x, y = puppet.style.light
   style = dataclasses.replace(puppet.style, light=(-x, y))

@@ -1,8 +1,8 @@
-"""Draws people to train on where there are no photographs.
+"""Draws people to train on without photographs.
 
-Puppets stand before clutter, behind things and in each other's way, one to
-three to a picture; the files are in the form of `mpii_annotations.json`, so
-that all that reads MPII reads them. As in MPII (SPEC 0.4), a person's head
+One to three puppets stand in front of clutter, partly hidden by things and
+by each other. The annotations have the form of `mpii_annotations.json`, which
+the reader of MPII reads. As in MPII (SPEC 0.4), a person's head
 size is 25 px x scale and the network's square is 10 head sizes wide, about a
 point 15 px x scale below `objpos`; `objpos` is near the mean of the joints.
 Occluded joints have a position and visibility 0; joints outside of the
@@ -85,7 +85,7 @@ def draw(directory: Path, people: int, seed: int) -> Path:
 def _draw_image(
   rng: np.random.Generator, count: int
 ) -> tuple[np.ndarray, list[dict]]:
-  """A picture, u8[H, W, 3], and MPII's fields of each person's own."""
+  """Draws a picture, u8[H, W, 3], and returns each person's own fields."""
   width, height = int(rng.integers(480, 641)), int(rng.integers(360, 481))
   canvas = painter.Canvas(_backdrop(rng, width, height))
   _clutter(rng, canvas)
@@ -123,7 +123,7 @@ def _annotate(rng, canvas, body, person: int, scale: float) -> dict:
 
 
 def _to_mpii(rows: list[dict], name: str, index: int, shape) -> list[dict]:
-  """Completes each person's own fields by the image's and the others'."""
+  """Adds to each person's fields those of the image and the other people."""
 
   def squeezed(values):  # as jsonlab does: one other person is not a list
     return (values if len(values) > 1 else values[0]) if values else _EMPTY
@@ -160,7 +160,7 @@ def _to_jpeg(picture: np.ndarray) -> bytes:
 
 
 def _backdrop(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-  """A wall and a floor in faded colors, each a gradient, with soft stains."""
+  """Draws a wall and a floor: faded gradients with soft stains."""
   horizon = int(rng.uniform(0.5, 0.9) * height)
   colors = [_faded(puppet.random_color(rng)) for _ in range(4)]
   ramps = [
@@ -174,12 +174,12 @@ def _backdrop(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _faded(color: puppet.Color) -> np.ndarray:
-  """The color halfway to gray: scenery, paler than what puppets wear."""
+  """Returns the color halfway to gray, as scenery has it."""
   return 0.5 * np.array(color) + 0.5 * np.mean(color)
 
 
 def _clutter(rng: np.random.Generator, canvas: painter.Canvas) -> None:
-  """Things behind the people: balls, boxes, and bars as thick as limbs."""
+  """Paints balls, boxes and bars as thick as limbs, behind the people."""
   height, width = canvas.owner.shape
   for _ in range(rng.integers(5, 15)):
     place = rng.uniform((0, 0), (width, height))
@@ -190,14 +190,14 @@ def _clutter(rng: np.random.Generator, canvas: painter.Canvas) -> None:
 def _hide(
   rng: np.random.Generator, canvas: painter.Canvas, body: puppet.Puppet
 ) -> None:
-  """Puts a thing before a random joint."""
+  """Paints a thing over a random joint."""
   joint = body.points[rng.integers(16), :2]
   size = rng.uniform(0.25, 0.6) * body.head_size
   _thing(rng, canvas, joint + rng.normal(0, 0.5 * size, 2), size)
 
 
 def _thing(rng, canvas, place, size: float) -> None:
-  """A ball, box or bar about `place`; `size` is about its radius, px."""
+  """Paints a ball, box or bar about `place`; `size` is its radius, px."""
   flesh = puppet.SKIN[rng.integers(len(puppet.SKIN))]
   color = flesh if rng.uniform() < 0.3 else _faded(puppet.random_color(rng))
   reach = size * rng.uniform(0.6, 1.6, 2)

@@ -31,11 +31,11 @@ def some_map(rng, shape=()):
     (affine.mirror(False), np.eye(3)),
   ],
 )
-def test_inverse_pairs(map_, inverse):
+def test_maps_have_inverses(map_, inverse):
   np.testing.assert_allclose(map_ @ inverse, np.eye(3), atol=1e-12)
 
 
-def test_each_map_moves_a_point_as_its_name_says():
+def test_maps_move_a_point_as_named():
   point = np.array([(3.0, 4.0)])
   for map_, moved in (
     (affine.translate([10, 20]), (13, 24)),
@@ -47,7 +47,7 @@ def test_each_map_moves_a_point_as_its_name_says():
     np.testing.assert_allclose(affine.apply(point, map_), [moved], atol=1e-12)
 
 
-def test_product_applies_its_factors_in_reading_order(rng):
+def test_product_applies_factors_in_reading_order(rng):
   a, b = some_map(rng), some_map(rng)
   points = rng.uniform(0, 400, (7, 2))
   np.testing.assert_allclose(
@@ -55,13 +55,13 @@ def test_product_applies_its_factors_in_reading_order(rng):
   )
 
 
-def test_a_batch_of_maps_is_each_map(rng):
+def test_batched_maps_equal_single_maps(rng):
   maps, points = some_map(rng, (5,)), rng.uniform(0, 400, (5, 7, 2))
   each = [affine.apply(*pair) for pair in zip(points, maps, strict=True)]
   np.testing.assert_allclose(affine.apply(points, maps), each)
 
 
-def test_square_fills_the_crop_and_its_center_stays_under_any_turn(rng):
+def test_image_to_crop_fills_the_crop_about_the_center(rng):
   center, side = np.array([100.0, 50.0]), 80.0
   corners = np.array([(60, 10), (140, 10), (140, 90), (60, 90)])
   upright = affine.image_to_crop(center, side, 64)
@@ -77,7 +77,7 @@ def test_square_fills_the_crop_and_its_center_stays_under_any_turn(rng):
     np.testing.assert_allclose(affine.apply(center[None], map_), [(32, 32)])
 
 
-def test_golden_augmentation():
+def test_image_to_crop_equals_get_transform():
   """SPEC 8: pytorch_stacked_hourglass's `get_transform`."""
   center = np.array([128.0, 128.0])
   map_ = affine.image_to_crop(center, 256 * 1.1, 64, rotation=20)
@@ -106,7 +106,7 @@ def test_to_opencv_counts_from_pixel_centers():
   )
 
 
-def test_warped_picture_and_mapped_points_agree():
+def test_to_opencv_agrees_with_apply():
   """A picture whose values are coordinates keeps them through OpenCV's warp."""
   height, width, size = 150, 200, 64
   map_ = affine.image_to_crop(

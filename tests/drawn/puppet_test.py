@@ -22,7 +22,7 @@ def _parts(canvas: painter.Canvas) -> np.ndarray:  # of str, '' where none
   return np.array(['', *painter.PARTS])[canvas.owner]
 
 
-def test_points_are_the_joints_of_mpii_and_exchange_sides_as_they_do():
+def test_points_begin_with_the_joints_of_mpii():
   for side, points in puppet.SIDES.items():
     for name in ('ankle', 'knee', 'hip', 'wrist', 'elbow', 'shoulder'):
       assert SKELETON.joints[points[name]] == f'{side}_{name}'
@@ -37,7 +37,7 @@ def test_points_are_the_joints_of_mpii_and_exchange_sides_as_they_do():
 
 
 @pytest.mark.parametrize('seed', range(8))
-def test_painting_the_mirrored_puppet_mirrors_the_painting(seed):
+def test_paint_of_the_mirrored_puppet_is_mirrored(seed):
   body = _create(seed)
   canvas = _paint(body)
   mirrored = _paint(puppet.mirror(body, WIDTH))
@@ -53,14 +53,14 @@ def test_painting_the_mirrored_puppet_mirrors_the_painting(seed):
   assert same.mean() > 0.985
 
 
-def test_mirroring_twice_changes_nothing():
+def test_mirror_twice_changes_nothing():
   body = _create(0)
   twice = puppet.mirror(puppet.mirror(body, WIDTH), WIDTH)
   np.testing.assert_allclose(twice.points, body.points)
   assert (twice.gaze, twice.style) == (body.gaze, body.style)
 
 
-def test_a_mirrored_puppet_is_as_likely_as_the_puppet():
+def test_mirrored_puppet_is_as_likely_as_the_puppet():
   bodies = [_create(seed) for seed in range(400)]
   points = np.stack([body.points - [WIDTH / 2, 0, 0] for body in bodies])
   mirrored = points[:, puppet.FLIP] * [-1, 1, 1]
@@ -73,7 +73,7 @@ def test_a_mirrored_puppet_is_as_likely_as_the_puppet():
     )
 
 
-def test_the_right_is_on_the_pictures_left_of_a_person_who_faces_us():
+def test_right_joints_are_on_the_left_of_the_picture():
   for seed in range(100):
     points = _create(seed).points
     for name in ('shoulder', 'hip'):
@@ -82,7 +82,7 @@ def test_the_right_is_on_the_pictures_left_of_a_person_who_faces_us():
 
 
 @pytest.mark.parametrize('seed', range(12))
-def test_joints_lie_at_the_ends_of_the_limbs_that_are_painted(seed):
+def test_joints_lie_at_the_ends_of_painted_limbs(seed):
   body = _create(seed)
   canvas = _paint(body)
   labeled, visible = painter.seen(canvas, body, person=0)
@@ -94,7 +94,7 @@ def test_joints_lie_at_the_ends_of_the_limbs_that_are_painted(seed):
     assert parts[row, column] in painter.SEEN_ON[joint]
 
 
-def test_a_limb_is_painted_to_half_a_pixel_about_its_joints():
+def test_limb_is_painted_to_half_a_pixel():
   # A level bar from x = 20.5 to 60.5 with radius 6 covers [14.5, 66.5) in x
   # and [24, 36) about y = 30: centroid (40.5, 30), pixel centers at + 0.5.
   canvas = painter.Canvas(np.zeros((60, 80, 3), np.uint8))
@@ -105,7 +105,7 @@ def test_a_limb_is_painted_to_half_a_pixel_about_its_joints():
     assert abs(rows.mean() + 0.5 - 30) <= 0.5
 
 
-def test_a_joint_behind_a_thing_is_labeled_and_not_visible():
+def test_covered_joint_is_labeled_and_not_visible():
   body = _create(1)
   canvas = _paint(body)
   before = painter.seen(canvas, body, person=0)[1]
@@ -116,7 +116,7 @@ def test_a_joint_behind_a_thing_is_labeled_and_not_visible():
   assert labeled[knee] and not visible[knee]
 
 
-def test_a_joint_outside_of_the_picture_is_neither_labeled_nor_visible():
+def test_joint_outside_the_picture_is_not_labeled():
   body = puppet.create(np.random.default_rng(0), (0, HEIGHT / 2), HEAD_SIZE)
   labeled, visible = painter.seen(_paint(body), body, person=0)
   outside = body.points[:16, 0] < 0
@@ -125,7 +125,7 @@ def test_a_joint_outside_of_the_picture_is_neither_labeled_nor_visible():
   assert not visible[outside].any()
 
 
-def test_the_head_is_as_large_as_its_head_box_says():
+def test_head_has_the_size_of_its_head_box():
   for seed in range(20):
     points = _create(seed).points[:, :2]
     height = np.linalg.norm(points[puppet.HEAD_TOP] - points[puppet.NECK])

@@ -18,7 +18,7 @@ def drawn(tmp_path_factory):
   return annotations.parent / 'images', json.loads(annotations.read_text())
 
 
-def test_the_same_seed_draws_the_same_people(drawn, tmp_path):
+def test_draw_repeats_with_the_same_seed(drawn, tmp_path):
   images, persons = drawn
   again = synthetic.draw(tmp_path, PEOPLE, seed=3)
   assert json.loads(again.read_text()) == persons
@@ -26,9 +26,7 @@ def test_the_same_seed_draws_the_same_people(drawn, tmp_path):
     assert (tmp_path / 'images' / path.name).read_bytes() == path.read_bytes()
 
 
-def test_more_people_begin_with_the_same_and_another_seed_does_not(
-  drawn, tmp_path
-):
+def test_draw_of_more_people_begins_with_the_same(drawn, tmp_path):
   _, persons = drawn
   fewer = json.loads(synthetic.draw(tmp_path, 10, seed=3).read_text())
   other = json.loads(synthetic.draw(tmp_path, 10, seed=4).read_text())
@@ -38,7 +36,7 @@ def test_more_people_begin_with_the_same_and_another_seed_does_not(
   assert other[0]['joint_self'] != persons[0]['joint_self']
 
 
-def test_exactly_as_many_people_as_asked_in_images_of_one_to_three(drawn):
+def test_draw_makes_exactly_as_many_people_as_asked(drawn):
   images, persons = drawn
   assert len(persons) == PEOPLE
   names = [person['img_paths'] for person in persons]
@@ -46,7 +44,7 @@ def test_exactly_as_many_people_as_asked_in_images_of_one_to_three(drawn):
   assert {names.count(name) for name in names} <= {1, 2, 3}
 
 
-def test_about_a_fifth_is_for_validation_and_no_image_is_in_both(drawn):
+def test_validation_has_a_fifth_and_images_of_its_own(drawn):
   _, persons = drawn
   splits = [
     {p['img_paths'] for p in persons if p['isValidation'] == split}
@@ -57,7 +55,7 @@ def test_about_a_fifth_is_for_validation_and_no_image_is_in_both(drawn):
   assert 0.15 <= share <= 0.25
 
 
-def test_fields_are_those_of_mpiis_file_and_true(drawn):
+def test_annotations_have_the_fields_of_mpiis_file(drawn):
   images, persons = drawn
   for person in persons:
     picture = cv2.imread(str(images / person['img_paths']))
@@ -72,7 +70,7 @@ def test_fields_are_those_of_mpiis_file_and_true(drawn):
     assert int(person['img_paths'][:-4]) == person['annolist_index']
 
 
-def test_fields_have_the_types_of_mpiis_file(drawn, mpii_data):
+def test_annotations_have_the_types_of_mpiis_file(drawn, mpii_data):
   path = mpii_data / 'annot' / 'mpii_annotations.json.gz'
   with gzip.open(path) as file:
     real = json.load(file)
@@ -104,7 +102,7 @@ def test_other_people_are_the_other_rows_of_the_image(drawn):
       assert person['joint_others'] == expected
 
 
-def test_ten_head_sizes_about_the_center_show_the_person(drawn):
+def test_crop_of_ten_head_sizes_shows_the_person(drawn):
   _, persons = drawn
   shown = []
   for person in persons:
@@ -125,7 +123,7 @@ def test_ten_head_sizes_about_the_center_show_the_person(drawn):
   assert np.mean(shown) > 0.98
 
 
-def test_some_joints_are_occluded_and_few_are_not_labeled(drawn):
+def test_joints_are_partly_occluded_and_mostly_labeled(drawn):
   _, persons = drawn
   joints = np.array([person['joint_self'] for person in persons])
   labeled = joints[..., :2].any(axis=-1)
@@ -134,13 +132,13 @@ def test_some_joints_are_occluded_and_few_are_not_labeled(drawn):
 
 
 @pytest.mark.parametrize(('people', 'seed'), [(9, 0), (0, 0), (10, -1)])
-def test_too_few_people_or_a_negative_seed_is_refused(tmp_path, people, seed):
+def test_draw_refuses_too_few_people_and_negative_seeds(tmp_path, people, seed):
   with pytest.raises(UserError, match='at least 10'):
     synthetic.draw(tmp_path / 'new', people, seed)
   assert not (tmp_path / 'new').exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_draw_names_a_folder_that_cannot_be_written(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(UserError, match='file.*cannot be written'):
     synthetic.draw(tmp_path / 'file', 10, seed=0)
