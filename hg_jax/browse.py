@@ -21,7 +21,7 @@ from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import augmentation, examples, records
+from hg_jax.data import augmentation, datasets, examples
 from hg_jax.data.augmentation import Augmentation
 from hg_jax.data.examples import Examples
 from hg_jax.data.records import Crops
@@ -65,7 +65,7 @@ def browse(
   """
   from hg_jax.data import input_pipeline  # TensorFlow
 
-  crops = records.read(Path(config.data.dir), 'train')
+  crops = datasets.read_training(config)
   examples.check_margin(crops, config)
   which = {'first': step * config.batch_size, 'count': people}
   drawn = examples.training(crops, config, **which)

@@ -24,7 +24,7 @@ from hg_jax.base.command import (
 )
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.data import records
+from hg_jax.data import datasets, records
 from hg_jax.evaluation import report
 from hg_jax.run import checkpoint, processes, signals
 from hg_jax.training import train
@@ -94,15 +94,16 @@ def _begin_folder(
     raise UserError(f'{workdir} is a file; give a folder as --workdir.')
   if (workdir / 'config.json').exists():
     checkpoint.require_same_run(workdir, config)
+  data_dir = datasets.folders(config)[0]
   if config.data.synthetic_people:
     from hg_jax import prepare  # TensorFlow
 
     prepare.prepare_synthetic(
-      Path(config.data.dir),
+      data_dir,
       config.data.synthetic_people,
       image_size=config.data.image_size,
     )
-  skeleton = records.read_skeleton(Path(config.data.dir))
+  skeleton = records.read_skeleton(data_dir)
   if (workdir / 'config.json').exists():
     checkpoint.require_same_joints(workdir, skeleton)
   try:

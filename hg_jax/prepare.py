@@ -14,7 +14,8 @@ from hg_jax.base.command import run
 from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import augmentation, mpii, person_crops, records
+from hg_jax.data import annotations as annotations_lib
+from hg_jax.data import augmentation, coco, person_crops, records
 from hg_jax.data.images import crop_size
 from hg_jax.data.people import People
 from hg_jax.drawn import synthetic
@@ -28,8 +29,34 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'annotations',
     None,
+    'COCO keypoints JSON of anything, or of MPII '
     'mpii_human_pose_v1_u12_1.mat, mpii_annotations.json[.gz], or the folder '
     'of train.h5 and valid.h5.',
+  )
+  flags.DEFINE_string(
+    'validation', None, 'COCO keypoints JSON of the validation people.'
+  )
+  flags.DEFINE_float(
+    'validation_share',
+    None,
+    'Share of the images to validate on, where a COCO file comes without '
+    f'--validation; {annotations_lib.VALIDATION_SHARE:g} by default.',
+  )
+  flags.DEFINE_string(
+    'category', None, 'Of a COCO file in which several have keypoints.'
+  )
+  flags.DEFINE_list(
+    'flip_pairs',
+    None,
+    'Joints of a COCO file that change places in a mirror, a:b,c:d; by '
+    'default those that their names say.',
+  )
+  flags.DEFINE_enum(
+    'metric',
+    None,
+    coco.METRICS,
+    "What a COCO file's errors are measured in: the longer side of the box, "
+    'or the torso.',
   )
   flags.DEFINE_string(
     'data_dir', 'data/mpii', 'Where to write; what --config.data.dir reads.'
@@ -64,6 +91,11 @@ def main(argv: list[str]) -> None:
     images=Path(FLAGS.images),
     annotations=Path(FLAGS.annotations),
     data_dir=Path(FLAGS.data_dir),
+    validation=Path(FLAGS.validation) if FLAGS.validation else None,
+    validation_share=FLAGS.validation_share,
+    category=FLAGS.category,
+    flip_pairs=FLAGS.flip_pairs,
+    metric=FLAGS.metric,
     size=FLAGS.size,
     margin=FLAGS.margin,
     allow_missing=FLAGS.allow_missing,
@@ -80,8 +112,19 @@ def prepare(
   margin: float = augmentation.margin(Augment()),
   allow_missing: bool = False,
   skip_unreadable: bool = False,
+  **settings,
 ) -> None:
   """Writes the records, a report and a contact sheet under `data_dir`.
+
+  Args:
+    images: the folder of the images.
+    annotations: their file.
+    data_dir: where to write.
+    size: of the largest crop to store, px.
+    margin: the stored square's side over the person's.
+    allow_missing: leave out the people whose image is not there.
+    skip_unreadable: leave out the people of broken images.
+    **settings: of `annotations.load`.
 
   Raises:
     UserError: bad or missing input, or `data_dir` holds other records.
@@ -95,16 +138,20 @@ def prepare(
     'annotations': str(annotations.resolve()),
     'size': size,
     'margin': margin,
+    **{name: str(value) for name, value in settings.items() if value},
   }
   if records.prepared(data_dir):
     person_crops.require_source(data_dir, source)
     print(f'{data_dir} is prepared already; delete it to begin afresh.')
     return
-  splits, missing = _present(mpii.load(annotations), images, allow_missing)
+  found = annotations_lib.load(annotations, **settings)
+  splits, missing = _present(found.splits, images, allow_missing)
   unreadable = person_crops.write(
-    splits, mpii.SKELETON, source, data_dir, skip_unreadable=skip_unreadable
+    splits, found.skeleton, source, data_dir, skip_unreadable=skip_unreadable
   )
-  report = '\n'.join([*_report(splits, mpii.SKELETON), *missing, *unreadable])
+  report = '\n'.join(
+    [*_report(splits, found.skeleton), *found.notes, *missing, *unreadable]
+  )
   (data_dir / 'report.txt').write_text(report + '\n')
   sheet = data_dir / 'contact_sheet.png'
   figures.write(sheet, _contact_sheet(records.read(data_dir, 'train')))
@@ -187,13 +234,14 @@ def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
       for people in splits.values()
     )
     lines.append(f'{name:<18}{counts}')
-  ratio = np.concatenate([p.side / p.reference for p in splits.values()])
-  wrong = int((np.abs(ratio - 10) > 0.1).sum())
   lines.append('')
-  lines.append(
-    'Crop side = 10 head sizes: '
-    + (f'NOT so for {wrong} people.' if wrong else f'holds for {len(ratio)}.')
-  )
+  if skeleton.metric == 'pckh':
+    ratio = np.concatenate([p.side / p.reference for p in splits.values()])
+    wrong = int((np.abs(ratio - 10) > 0.1).sum())
+    lines.append(
+      'Crop side = 10 head sizes: '
+      + (f'NOT so for {wrong} people.' if wrong else f'holds for {len(ratio)}.')
+    )
   return lines
 
 

@@ -120,7 +120,7 @@ def test_only_records_and_training_input_need_tensorflow():
 
 def test_only_mpiis_files_and_its_commands_name_its_skeleton():
   # `metrics.pckh` until it is given the skeleton.
-  allowed = {'prepare', 'convert', 'score', 'metrics.pckh'}
+  allowed = {'prepare', 'convert', 'score', 'data.annotations', 'metrics.pckh'}
   naming = {
     name.removeprefix('hg_jax.')
     for name, path in modules(ROOT).items()

@@ -30,7 +30,13 @@ class Model:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Data:
-  dir: str = 'data/mpii'  # written by `python -m hg_jax.prepare`
+  # Written by `python -m hg_jax.prepare`. To train on several datasets,
+  # 'a,b': their joints are mapped onto those of the first by name, and
+  # validation is the first one's.
+  dir: str = 'data/mpii'
+  # Of the examples, for each of several datasets: (2, 1) shows the first
+  # twice as often as the second. None: everyone as often.
+  shares: tuple[float, ...] = ()
   image_size: int = 256  # px, of the network's input; heatmaps have a quarter
   sigma: float = 1.0  # px of the heatmap; PORT: heatmap size / 64
   # Keep the decoded crops on every device and make the inputs there; it takes

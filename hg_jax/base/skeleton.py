@@ -1,7 +1,19 @@
 """The joints of a dataset: names, mirror images, groups and limbs."""
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any
+
+from hg_jax.base.errors import UserError
+
+_SIDES = {'l': 'left', 'left': 'left', 'r': 'right', 'right': 'right'}
+_OPPOSITE = {'left': 'right', 'right': 'left'}
+# Between words: 'left_eye', 'Left eye', 'leftEye', 'LEye', 'lefteye'.
+_BREAKS = re.compile(
+  r'[\W_]+|(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])'
+  r'|(?i:(?<=left)|(?<=right))(?=[a-zA-Z])'
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,10 +38,15 @@ class Skeleton:
   sigmas: tuple[float, ...] = ()
 
   def side(self, joint: int) -> str:
-    """'right' or 'left' of the person, or 'center'; from the joint's name."""
-    return {'r': 'right', 'l': 'left'}.get(
-      self.joints[joint].split('_')[0], 'center'
-    )
+    """Returns 'right', 'left' or 'center', by the joint's name.
+
+    Of a pair without sides in its names, the first is 'left'.
+    """
+    mirrored = self.flip[joint]
+    if mirrored == joint:
+      return 'center'
+    side, _ = sides_and_parts(self.joints)[joint]
+    return side or ('left' if joint < mirrored else 'right')
 
   def to_json(self) -> dict[str, Any]:
     """The fields, as `json.dumps` takes them."""
@@ -46,6 +63,104 @@ def from_json(fields: dict[str, Any]) -> Skeleton:
     metric=fields['metric'],
     sigmas=tuple(fields['sigmas']),
   )
+
+
+def sides_and_parts(joints: Sequence[str]) -> list[tuple[str, str]]:
+  """Returns ('left', 'eye') for 'l_eye', 'left eye', 'Eye.L' or 'leftEye'.
+
+  The side is '' where a name has none, or both; 'lhip' has one beside 'rhip'.
+  """
+  names = [_side_and_part(joint) for joint in joints]
+  without = {part for side, part in names if not side}
+  for joint, (side, part) in enumerate(names):
+    for a, b in (('l', 'r'), ('r', 'l')):
+      if not side and part[:1] == a and b + part[1:] in without:
+        names[joint] = _SIDES[a], part[1:]
+  return names
+
+
+def _side_and_part(name: str) -> tuple[str, str]:
+  words = [word.lower() for word in _BREAKS.split(name) if word]
+  # A letter is a side at either end only: 'plane_r_2' has none.
+  at = [
+    i
+    for i, word in enumerate(words)
+    if word in _SIDES and (len(word) > 1 or i in (0, len(words) - 1))
+  ]
+  if len(at) != 1:
+    return '', ' '.join(words)
+  side = _SIDES[words.pop(at[0])]
+  return side, ' '.join(words)
+
+
+def flip_by_names(joints: Sequence[str]) -> tuple[int, ...]:
+  """Finds the mirror image of each joint by the sides in the names.
+
+  Raises:
+    UserError: a left joint has no right one, or the other way around.
+  """
+  names = sides_and_parts(joints)
+  flip = []
+  for joint, (side, part) in enumerate(names):
+    mirrored = (_OPPOSITE.get(side, ''), part)
+    if side and names.count(mirrored) != 1:
+      raise UserError(
+        f'joint {joints[joint]!r} is of the {side} by its name, and '
+        f'{names.count(mirrored)} joints are its {mirrored[0]}. Rename them, '
+        'or give all mirror pairs: --flip_pairs=a:b,c:d (--flip_pairs= if '
+        'there are none).'
+      )
+    flip.append(names.index(mirrored) if side else joint)
+  return tuple(flip)
+
+
+def flip_by_pairs(
+  joints: Sequence[str], pairs: Sequence[str]
+) -> tuple[int, ...]:
+  """Finds the mirror image of each joint by pairs such as 'paw_1:paw_2'.
+
+  Raises:
+    UserError: a pair is not two joints, or a joint is in two pairs.
+  """
+  flip = list(range(len(joints)))
+  for pair in pairs:
+    names = pair.split(':')
+    if len(names) != 2 or any(name not in joints for name in names):
+      raise UserError(
+        f'--flip_pairs has {pair!r}, which must be two joints, a:b, of '
+        f'{", ".join(joints)}.'
+      )
+    a, b = (list(joints).index(name) for name in names)
+    if a == b or flip[a] != a or flip[b] != b:
+      raise UserError(f'--flip_pairs={",".join(pairs)} has {pair!r} twice.')
+    flip[a], flip[b] = b, a
+  return tuple(flip)
+
+
+def groups_of(
+  joints: Sequence[str], flip: Sequence[int]
+) -> dict[str, tuple[int, ...]]:
+  """Pools each mirror pair for a table of scores: 'Eye', 'Nose'."""
+  groups = {}
+  for joint, mirrored in enumerate(flip):
+    side, part = sides_and_parts(joints)[joint]
+    if joint == mirrored:
+      groups[joints[joint].capitalize()] = (joint,)
+    elif joint < mirrored:
+      name = part if side and part else f'{joints[joint]}, {joints[mirrored]}'
+      groups[name.capitalize()] = joint, mirrored
+  return groups
+
+
+def matches(
+  of: Skeleton, onto: Skeleton
+) -> list[int | None]:  # for each joint of `onto`
+  """Finds the joints of `of` that are those of `onto`, by side and part."""
+  names = sides_and_parts(of.joints)
+  return [
+    names.index(name) if name in names else None
+    for name in sides_and_parts(onto.joints)
+  ]
 
 
 SKELETON = Skeleton(

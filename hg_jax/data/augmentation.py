@@ -7,6 +7,7 @@ machines, sees what an uninterrupted one would have seen. B examples.
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from hg_jax.base.config import Augment
 
 # Random numbers per example; Philox makes four per count of its counter.
 _NUMBERS = 8
+_BLOCK = 1000  # examples among which datasets have their shares
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,49 @@ def rows(
   )
 
 
+@functools.lru_cache(maxsize=8)
+def _order(people: int, seed: int, epoch: int, *dataset: int) -> np.ndarray:
+  rng = np.random.default_rng([seed, int(epoch), *dataset])
+  return rng.permutation(people)
+
+
+def shared_rows(
+  shares: Sequence[tuple[int, float]], *, seed: int, first: int, count: int
+) -> np.ndarray:  # i64[B]
+  """Chooses people of several datasets, each for its share of the examples.
+
+  Of every 1,000 examples as many show a dataset as its share says; its people
+  come in its own epochs.
+
+  Args:
+    shares: for each dataset its people, which follow each other, and its
+      share, of any sum.
+    seed: the run's.
+    first: the first example.
+    count: how many.
+  """
+  starts = np.cumsum([0, *(people for people, _ in shares)])
+  shown = []
+  for k in range(first, first + count):
+    block, slot = divmod(k, _BLOCK)
+    chosen = _datasets(tuple(share for _, share in shares), seed, block)
+    dataset = chosen[slot]
+    number = block * int((chosen == dataset).sum())
+    number += int((chosen[:slot] == dataset).sum())
+    epoch, number = divmod(number, shares[dataset][0])
+    order = _order(shares[dataset][0], seed, epoch, int(dataset))
+    shown.append(starts[dataset] + order[number])
+  return np.array(shown)
+
+
 @functools.lru_cache(maxsize=4)
-def _order(people: int, seed: int, epoch: int) -> np.ndarray:
-  return np.random.default_rng([seed, int(epoch)]).permutation(people)
+def _datasets(
+  shares: tuple[float, ...], seed: int, block: int
+) -> np.ndarray:  # i64[_BLOCK]
+  """The dataset of each example of a block; as many of each in every block."""
+  ends = np.rint(_BLOCK * np.cumsum(shares) / np.sum(shares)).astype(int)
+  datasets = np.searchsorted(ends, np.arange(_BLOCK), side='right')
+  return np.random.default_rng([seed, block]).permutation(datasets)
 
 
 def margin(augment: Augment) -> float:

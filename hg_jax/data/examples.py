@@ -44,12 +44,12 @@ def training(
   crops: Crops, config: Config, *, first: int, count: int
 ) -> Examples:
   """Examples first .. first + count - 1 of training, a function of those."""
-  row = augmentation.rows(
-    len(crops), seed=config.seed, first=first, count=count
-  )
-  changes = augmentation.sample(
-    config.augment, seed=config.seed, first=first, count=count
-  )
+  which = {'seed': config.seed, 'first': first, 'count': count}
+  if crops.shares:
+    row = augmentation.shared_rows(crops.shares, **which)
+  else:
+    row = augmentation.rows(len(crops), **which)
+  changes = augmentation.sample(config.augment, **which)
   people = crops.people[row]
   image_to_input = affine.image_to_crop(
     people.center,

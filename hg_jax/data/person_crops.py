@@ -264,9 +264,9 @@ def _index_of_file(
 def require_source(data_dir: Path, source: dict) -> None:
   """Raises UserError if the records there were made from something else."""
   made_of = records.source(data_dir)
-  for name, value in source.items():
-    if made_of[name] != value:
+  for name in made_of.keys() | source.keys() - {'skeleton'}:
+    if made_of.get(name) != source.get(name):
       raise UserError(
-        f'{data_dir} was prepared with --{name}={made_of[name]}, not {value}; '
-        'give another --data_dir, or delete it.'
+        f'{data_dir} was prepared with --{name}={made_of.get(name)}, not '
+        f'{source.get(name)}; give another --data_dir, or delete it.'
       )

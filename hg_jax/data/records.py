@@ -40,6 +40,9 @@ class Crops:
     margin: the crop's side over the person's.
     size: side of the largest crop, px.
     skipped: a line on each person left out for a corrupt crop.
+    shares: for each of several datasets its people, which follow each other,
+      and its share of the examples; none if everyone is shown as often.
+    notes: lines on what the people were put together from.
   """
 
   skeleton: Skeleton
@@ -49,6 +52,8 @@ class Crops:
   margin: float
   size: int
   skipped: tuple[str, ...] = ()
+  shares: tuple[tuple[int, float], ...] = ()
+  notes: tuple[str, ...] = ()
 
   def __len__(self) -> int:
     return len(self.people)

@@ -20,7 +20,7 @@ import numpy as np
 
 from hg_jax.base import affine, files
 from hg_jax.base.config import Config
-from hg_jax.data import images, records
+from hg_jax.data import datasets, images, records
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import inference, submission
 from hg_jax.evaluation.evaluate import Evaluator, Results
@@ -47,9 +47,7 @@ def evaluate_run(
     UserError: the checkpoint or the split does not exist, or is of another
       network.
   """
-  crops = records.read(
-    Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
-  )
+  crops = datasets.read(config, split)
   checkpoint.require_same_joints(workdir, crops.skeleton)
   evaluator = Evaluator(
     hourglass.create_model(config, joints=len(crops.skeleton.joints)),
@@ -111,7 +109,7 @@ def _write_submission(
   workdir: Path, config: Config, results: Results, crops: Crops
 ) -> Path:
   path = workdir / 'pred_keypoints_mpii.mat'
-  annotations = records.source(Path(config.data.dir))['annotations']
+  annotations = records.source(datasets.folders(config)[0])['annotations']
   counts = submission.write(
     path, Path(annotations), crops.people, results.joints
   )

@@ -13,7 +13,7 @@ import optax
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import examples, images, records, resident
+from hg_jax.data import datasets, examples, images, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
 from hg_jax.model import hourglass
@@ -84,12 +84,8 @@ def train_and_evaluate(
     Stopped: by a signal.
   """
   check_devices(config)
-  train_crops, valid_crops = (
-    records.read(
-      Path(config.data.dir), split, skip_corrupt=config.data.skip_corrupt
-    )
-    for split in ('train', 'valid')
-  )
+  train_crops = datasets.read_training(config)
+  valid_crops = datasets.read(config, 'valid')
   tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
   joints = len(skeleton.joints)
   checkpoints, writer = None, NullWriter()
@@ -177,6 +173,8 @@ def _describe_start(
     f'{jax.device_count()} {jax.devices()[0].platform} devices, '
     f'{config.steps * config.batch_size / len(train_crops):.1f} epochs'
   )
+  for line in train_crops.notes:
+    writer.line(line)
   for line in (*train_crops.skipped, *valid_crops.skipped):
     writer.line(f'skipping {line}')
   if problem := crop_size_problem(train_crops.size, config.data.image_size):

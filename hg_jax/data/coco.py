@@ -1,0 +1,276 @@
+"""COCO keypoints JSON: people, or anything else, with joints of any names.
+
+  {"images": [{"id": 7, "file_name": "a.jpg"}, ...],
+   "categories": [{"id": 1, "name": "horse", "keypoints": ["nose", ...],
+                   "skeleton": [[1, 2], ...]}, ...],
+   "annotations": [{"image_id": 7, "category_id": 1, "bbox": [x, y, w, h],
+                    "keypoints": [x, y, v, ...], "iscrowd": 0}, ...]}
+
+v is 0 where a joint is not labeled, so nobody knows of it; 1 where it is
+hidden and 2 where it is seen. 'skeleton' (pairs counted from 1), 'bbox' and
+'iscrowd' may be absent.
+
+Axes: P people, K joints.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from hg_jax.base import skeleton as skeleton_lib
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data.boxes import ROOM
+from hg_jax.data.people import People
+
+_NOSE_TO_ANKLE = (
+  'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
+  'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist',
+  'left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_ankle',
+  'right_ankle',
+)  # fmt: skip
+# Of these, from pycocotools' cocoeval.py.
+_SIGMAS = (
+  0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062,
+  0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
+)  # fmt: skip
+METRICS = ('pck_box', 'pck_torso')
+
+
+def is_coco(contents: Any) -> bool:
+  """Whether a JSON file's contents are of this form."""
+  keys = {'images', 'annotations', 'categories'}
+  return isinstance(contents, dict) and keys <= contents.keys()
+
+
+def read(
+  contents: dict[str, Any],
+  *,
+  category: str | None = None,
+  flip_pairs: Sequence[str] | None = None,
+  metric: str | None = None,
+) -> tuple[People, Skeleton, list[str]]:
+  """Reads everyone of one category who has at least one joint.
+
+  Args:
+    contents: of the JSON file.
+    category: the name of the category; needed if several have keypoints.
+    flip_pairs: the mirror pairs, each as 'a:b'; by default those of the names.
+    metric: of `Skeleton`, 'pck_box' by default.
+
+  Returns:
+    The people, in the file's order; the skeleton; and lines on who was left
+    out. `People.reference` is 0 where it cannot be measured.
+
+  Raises:
+    UserError: names the entry that is wrong.
+  """
+  chosen = _category(contents['categories'], category)
+  skeleton = _skeleton(chosen, flip_pairs, metric or METRICS[0])
+  images = _images(contents['images'])
+  ids = set()
+  rows, left_out = [], dict.fromkeys(('crowd', 'jointless', 'boxless'), 0)
+  others = 0
+  for number, annotation in enumerate(contents['annotations']):
+    where = _where(annotation, number, ids)
+    if annotation.get('category_id', chosen['id']) != chosen['id']:
+      others += 1
+    elif annotation.get('iscrowd', 0):
+      left_out['crowd'] += 1
+    elif (joints := _joints(annotation, where, skeleton)) is None:
+      left_out['jointless'] += 1
+    elif (box := _box(annotation, where, joints)) is None:
+      left_out['boxless'] += 1
+    elif annotation['image_id'] not in images:
+      raise UserError(
+        f'{where} is of image {annotation["image_id"]}, which "images" lacks.'
+      )
+    else:
+      image_index, name = images[annotation['image_id']]
+      rows.append((name, joints, box, image_index, number))
+  if not rows:
+    raise UserError(
+      f'nobody of category {chosen["name"]!r} has a joint; left out: '
+      f'{left_out}.'
+    )
+  notes = [
+    f'{left_out["crowd"]} annotations of crowds left out',
+    f'{left_out["jointless"]} without a labeled joint left out',
+    f'{left_out["boxless"]} without a box, and with one joint or one place '
+    'for all, left out',
+    f'{others} of other categories left out',
+  ]
+  counts = (*left_out.values(), others)
+  lines = [line for line, n in zip(notes, counts, strict=True) if n]
+  return _people(rows, skeleton), skeleton, lines
+
+
+def _where(annotation: Any, number: int, ids: set) -> str:
+  """Names an annotation; its id is seen for the first time."""
+  where = f'annotation {number + 1}'
+  if not isinstance(annotation, dict) or 'image_id' not in annotation:
+    raise UserError(f'{where} has no image_id.')
+  if (name := annotation.get('id')) is not None:
+    where = f'annotation {name}'
+    if name in ids:
+      raise UserError(f'{where} is there twice: ids must differ.')
+    ids.add(name)
+  return where
+
+
+def _category(categories: list[dict], name: str | None) -> dict:
+  with_joints = [c for c in categories if c.get('keypoints')]
+  names = ', '.join(str(c['name']) for c in with_joints)
+  if not with_joints:
+    raise UserError(
+      'no category has "keypoints", the names of its joints; there are '
+      f'{", ".join(str(c.get("name")) for c in categories) or "none"}.'
+    )
+  if name is None:
+    if len(with_joints) > 1:
+      raise UserError(f'choose one with --category=NAME: {names}.')
+    return with_joints[0]
+  found = [c for c in with_joints if str(c['name']) == name]
+  if len(found) != 1:
+    raise UserError(
+      f'{len(found)} categories with keypoints are called {name!r}; there '
+      f'are {names}.'
+    )
+  return found[0]
+
+
+def _skeleton(
+  category: dict, flip_pairs: Sequence[str] | None, metric: str
+) -> Skeleton:
+  joints = tuple(str(joint) for joint in category['keypoints'])
+  if len(set(joints)) < len(joints):
+    raise UserError(f'category {category["name"]!r} names a joint twice.')
+  if flip_pairs is None:
+    flip = skeleton_lib.flip_by_names(joints)
+  else:
+    flip = skeleton_lib.flip_by_pairs(joints, flip_pairs)
+  limbs = tuple((a - 1, b - 1) for a, b in category.get('skeleton') or ())
+  if any(not 0 <= joint < len(joints) for limb in limbs for joint in limb):
+    raise UserError(
+      f'"skeleton" of category {category["name"]!r} must be pairs of joints '
+      f'from 1 to {len(joints)}.'
+    )
+  if metric not in METRICS:
+    raise UserError(
+      f'--metric={metric}: these annotations can have {" or ".join(METRICS)}.'
+    )
+  skeleton = Skeleton(
+    joints=joints,
+    flip=flip,
+    groups=skeleton_lib.groups_of(joints, flip),
+    limbs=limbs,
+    metric=metric,
+    sigmas=_SIGMAS if joints == _NOSE_TO_ANKLE else (),
+  )
+  if metric == 'pck_torso':
+    torso(skeleton)
+  return skeleton
+
+
+def torso(skeleton: Skeleton) -> tuple[int, int]:
+  """Finds the ends of a torso: the left shoulder and the right hip.
+
+  Raises:
+    UserError: there is no such joint.
+  """
+  names = skeleton_lib.sides_and_parts(skeleton.joints)
+  ends = ('left', 'shoulder'), ('right', 'hip')
+  if any(end not in names for end in ends):
+    raise UserError(
+      '--metric=pck_torso measures from the left shoulder to the right hip; '
+      f'the joints are {", ".join(skeleton.joints)}.'
+    )
+  return names.index(ends[0]), names.index(ends[1])
+
+
+def _images(entries: list[dict]) -> dict[Any, tuple[int, str]]:
+  """Each image's place in the file, and its name, by id."""
+  images = {}
+  for index, entry in enumerate(entries):
+    if entry['id'] in images:
+      raise UserError(f'two images have the id {entry["id"]}.')
+    name = str(entry['file_name']).replace('\\', '/')
+    images[entry['id']] = index, str(PurePosixPath(name))
+  return images
+
+
+def _joints(
+  annotation: dict, where: str, skeleton: Skeleton
+) -> np.ndarray | None:  # f64[K, 3]: x, y, v
+  """Reads the joints; None if none is labeled."""
+  values = annotation.get('keypoints') or []
+  count = len(skeleton.joints)
+  if not values:
+    return None
+  try:
+    joints = np.array(values, np.float64)
+  except (TypeError, ValueError):
+    raise UserError(f'{where} has keypoints that are not numbers.') from None
+  if joints.shape != (3 * count,):
+    raise UserError(
+      f'{where} has {joints.size} numbers as keypoints; {count} joints have '
+      f'{3 * count}: x, y, v of each.'
+    )
+  joints = joints.reshape(count, 3)
+  labeled = joints[:, 2] != 0
+  for bad, what in (
+    (~np.isin(joints[:, 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
+    (labeled & ~np.isfinite(joints).all(axis=1), 'x = {0}, y = {1}'),
+  ):
+    if bad.any():
+      joint = int(bad.argmax())
+      values = what.format(*joints[joint])
+      raise UserError(f'{where} has {skeleton.joints[joint]} with {values}.')
+  return joints if labeled.any() else None
+
+
+def _box(
+  annotation: dict, where: str, joints: np.ndarray
+) -> tuple[float, float, float, float] | None:
+  """The box, or the extent of the joints where there is none of any size."""
+  if box := annotation.get('bbox'):
+    try:
+      x, y, w, h = (float(value) for value in box)
+    except (TypeError, ValueError):
+      x = y = w = h = np.nan
+    if not np.isfinite([x, y, w, h]).all():
+      raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')
+    if w > 0 and h > 0:
+      return x, y, w, h
+  points = joints[joints[:, 2] > 0, :2]
+  (x, y), (right, bottom) = points.min(axis=0), points.max(axis=0)
+  if max(right - x, bottom - y) <= 0:
+    return None
+  return x, y, right - x, bottom - y
+
+
+def _people(rows: list[tuple], skeleton: Skeleton) -> People:
+  names, joints, boxes, image_index, person_index = zip(*rows, strict=True)
+  joints, boxes = np.array(joints), np.array(boxes)
+  labeled = joints[..., 2] > 0
+  longer = boxes[:, 2:].max(axis=1)
+  places = np.where(labeled[..., None], joints[..., :2], 0)
+  reference = longer
+  if skeleton.metric == 'pck_torso':
+    a, b = torso(skeleton)
+    length = np.linalg.norm(places[:, a] - places[:, b], axis=-1)
+    reference = np.where(labeled[:, a] & labeled[:, b], length, 0)
+  return People(
+    image=np.array(names),
+    center=(boxes[:, :2] + boxes[:, 2:] / 2).astype(np.float32),
+    side=(ROOM * longer).astype(np.float32),
+    joints=places.astype(np.float32),
+    labeled=labeled,
+    known=labeled,
+    visible=joints[..., 2] == 2,
+    reference=reference.astype(np.float32),
+    image_index=np.array(image_index, np.int32),
+    person_index=np.array(person_index, np.int32),
+  )
