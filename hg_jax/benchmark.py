@@ -168,7 +168,7 @@ def _stages(
     lap('warp')
     cv2.transform(crop, drawn.color[i], dst=inputs[i])
     lap('color')
-  input_pipeline.render(drawn, config)
+  input_pipeline.render_targets(drawn, config)
   lap('heatmaps')
   return np.array(list(seconds.values()))
 

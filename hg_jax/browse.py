@@ -4,10 +4,10 @@
       [--step=0] [--people=12] [--config.augment.rotation=45 ...]
 
 inputs.png         people as prepared, as the network sees them at a training
-                   step, and what it shall answer
-augmentation.png   what is drawn for the first epoch: rotation, scale, colors
+                   step, and their target heatmaps
+augmentation.png   distributions of the first epoch's rotations, scales, colors
 
-The person's right is orange and left is blue, everywhere.
+The person's right is orange and the left is blue.
 """
 
 from pathlib import Path
@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from absl import flags
 
-from hg_jax.base import affine
 from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
@@ -27,6 +26,7 @@ from hg_jax.data.examples import Examples
 from hg_jax.data.records import Crops
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.pictures import figures, plots
+from hg_jax.pictures.crops import annotated_crop
 
 FLAGS = flags.FLAGS
 
@@ -70,13 +70,13 @@ def browse(
   which = {'first': step * config.batch_size, 'count': people}
   drawn = examples.training(crops, config, **which)
   changes = augmentation.sample(config.augment, seed=config.seed, **which)
-  batch = input_pipeline.picture(crops, drawn, config)
+  batch = input_pipeline.make_batch(crops, drawn, config)
   rows = [
     figures.sheet(
       [
-        _prepared(crops, drawn.row[i]),
-        _seen(batch['image'][i], drawn, i, crops.skeleton),
-        _answer(batch['image'][i], batch['heatmaps'][i], crops.skeleton),
+        annotated_crop(crops, drawn.row[i], _PANEL),
+        _input(batch['image'][i], drawn, i, crops.skeleton),
+        _targets(batch['image'][i], batch['heatmaps'][i], crops.skeleton),
       ],
       columns=3,
       title=_describe(crops, drawn.row[i], changes, i),
@@ -84,13 +84,13 @@ def browse(
     for i in range(people)
   ]
   inputs = output / 'inputs.png'
-  sides = {f"person's {side}": color for side, color in figures.SIDES.items()}
+  legend = {f"person's {side}": color for side, color in figures.SIDES.items()}
   page = figures.sheet(
     rows,
     columns=2,
-    title=f'Step {step}: as prepared, as seen, and the answer. Colors: '
+    title=f'Step {step}: as prepared, as seen, and the targets. Colors: '
     'saturation, brightness, contrast',
-    legend=sides,
+    legend=legend,
   )
   figures.write(inputs, page)
   distributions = output / 'augmentation.png'
@@ -98,36 +98,22 @@ def browse(
   return [inputs, distributions]
 
 
-def _prepared(crops: Crops, row: int) -> np.ndarray:
-  """The stored crop and the joints of its annotation."""
-  crop = crops.decode(row)
-  picture = cv2.resize(crop, (_PANEL, _PANEL), interpolation=cv2.INTER_AREA)
-  image_to_picture = crops.image_to_crop[row] @ affine.scale(_PANEL / len(crop))
-  people = crops.people
-  return figures.annotated(
-    np.ascontiguousarray(picture[..., ::-1]),
-    affine.apply(people.joints[row], image_to_picture),
-    people.labeled[row],
-    crops.skeleton,
-  )
-
-
-def _seen(
+def _input(
   image: np.ndarray, drawn: Examples, i: int, skeleton: Skeleton
 ) -> np.ndarray:
-  """The network's input and where the heatmaps have its joints."""
+  """Draws the joints of the heatmaps onto the network's input."""
   seen = figures.annotated(
     image, drawn.joints[i] * STRIDE, drawn.labeled[i], skeleton
   )
   return cv2.resize(seen, (_PANEL, _PANEL), interpolation=cv2.INTER_AREA)
 
 
-def _answer(
+def _targets(
   image: np.ndarray,  # u8[S, S, 3]
   heatmaps: np.ndarray,  # f32[H, H, K]
   skeleton: Skeleton,
 ) -> np.ndarray:  # u8[_PANEL, _PANEL, 3]
-  """The sum of the heatmaps, each in the color of its side, over the input."""
+  """Draws the heatmaps over the input, each in the color of its side."""
   colors = [
     figures.SIDES[skeleton.side(joint)] for joint in range(heatmaps.shape[-1])
   ]

@@ -5,11 +5,9 @@ python -m hg_jax.prepare --images=DIR --annotations=FILE --data_dir=OUT
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from absl import flags
 
-from hg_jax.base import affine
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError
@@ -20,6 +18,7 @@ from hg_jax.data.images import crop_size
 from hg_jax.data.people import People
 from hg_jax.drawn import synthetic
 from hg_jax.pictures import figures
+from hg_jax.pictures.crops import annotated_crop
 
 FLAGS = flags.FLAGS
 
@@ -142,7 +141,7 @@ def prepare(
   }
   if records.prepared(data_dir):
     person_crops.require_source(data_dir, source)
-    print(f'{data_dir} is prepared already; delete it to begin afresh.')
+    print(f'{data_dir} is prepared already; delete it to start over.')
     return
   found = annotations_lib.load(annotations, **settings)
   splits, missing = _present(found.splits, images, allow_missing)
@@ -161,12 +160,12 @@ def prepare(
 def prepare_synthetic(
   data_dir: Path, people: int, *, image_size: int = 256
 ) -> None:
-  """Draws and prepares people under `data_dir`, unless it is done.
+  """Draws and prepares people under `data_dir`, unless they are there.
 
   Args:
-    data_dir: where they are drawn and prepared.
+    data_dir: the folder.
     people: how many.
-    image_size: px, of the inputs that the crops shall suit.
+    image_size: px, of the network's inputs.
   """
   if records.prepared(data_dir):
     return
@@ -182,9 +181,9 @@ def prepare_synthetic(
 def _present(
   splits: dict[str, People], images: Path, allow_missing: bool
 ) -> tuple[dict[str, People], list[str]]:
-  """The people whose images are there, and a line on those left out."""
+  """Selects the people whose images exist; a line says who is left out."""
   found = {path.name for path in images.iterdir()}
-  there = {
+  existing = {
     split: np.isin(people.image, list(found))
     for split, people in splits.items()
   }
@@ -192,7 +191,7 @@ def _present(
     {
       str(image)
       for split, people in splits.items()
-      for image in people.image[~there[split]]
+      for image in people.image[~existing[split]]
     }
   )
   if not absent:
@@ -203,20 +202,20 @@ def _present(
       f'{", ".join(absent[:3])}; --allow_missing prepares the rest.'
     )
   kept = {
-    split: people[there[split]]
+    split: people[existing[split]]
     for split, people in splits.items()
-    if there[split].any()
+    if existing[split].any()
   }
   if 'train' not in kept:
     raise UserError(
       f'none of the training images is in {images}, such as {absent[0]}.'
     )
-  people = sum(int((~rows).sum()) for rows in there.values())
+  people = sum(int((~rows).sum()) for rows in existing.values())
   return kept, [f'Left out: {people} people of {len(absent)} missing images.']
 
 
 def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
-  """Counts to compare with the published ones, SPEC 2.1 and 2.2."""
+  """Lists counts to compare with the published ones, SPEC 2.1 and 2.2."""
   lines = [
     f'{"split":<8}{"people":>8}{"images":>8}{"labeled":>10}{"visible":>10}'
   ]
@@ -246,23 +245,9 @@ def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
 
 
 def _contact_sheet(crops: records.Crops, count: int = 24) -> np.ndarray:
-  """People from the whole split with their joints, as the records have them."""
-  pictures = []
-  for row in np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int):
-    people = crops.people
-    crop = crops.decode(row)
-    picture = cv2.resize(crop, (256, 256), interpolation=cv2.INTER_AREA)
-    crop_to_picture = affine.scale(256 / len(crop))
-    pictures.append(
-      figures.annotated(
-        np.ascontiguousarray(picture[..., ::-1]),
-        affine.apply(
-          people.joints[row], crops.image_to_crop[row] @ crop_to_picture
-        ),
-        people.labeled[row],
-        crops.skeleton,
-      )
-    )
+  """Draws people from the whole split, with their joints."""
+  rows = np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int)
+  pictures = [annotated_crop(crops, row, 256) for row in rows]
   return figures.sheet(pictures, columns=6)
 
 

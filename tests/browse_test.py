@@ -9,9 +9,7 @@ from hg_jax.data.mpii import SKELETON
 from hg_jax.pictures import figures
 
 
-def test_pictures_are_written_of_as_many_people_as_asked_for(
-  prepared, tmp_path
-):
+def test_browse_draws_as_many_people_as_asked_for(prepared, tmp_path):
   config = Config(data=Data(dir=str(prepared), image_size=64))
   heights = []
   for people in (2, 6):
@@ -27,17 +25,17 @@ def test_pictures_are_written_of_as_many_people_as_asked_for(
 @pytest.mark.parametrize(
   'name, side', [('r_wrist', 'right'), ('l_knee', 'left'), ('neck', 'center')]
 )
-def test_a_joints_heatmap_glows_in_the_color_of_its_side(name, side):
+def test_targets_have_the_color_of_their_side(name, side):
   heatmaps = np.zeros((16, 16, 16), np.float32)
   heatmaps[3, 5, SKELETON.joints.index(name)] = 1
-  picture = browse._answer(np.zeros((64, 64, 3), np.uint8), heatmaps, SKELETON)
+  picture = browse._targets(np.zeros((64, 64, 3), np.uint8), heatmaps, SKELETON)
   size = len(picture) // 16
   lit = picture[3 * size : 4 * size, 5 * size : 6 * size]
   assert (lit == figures.SIDES[side]).all()
   assert picture.sum() == lit.sum()
 
 
-def test_settings_that_training_would_refuse_are_refused(prepared, tmp_path):
+def test_browse_refuses_what_training_refuses(prepared, tmp_path):
   config = Config(
     data=Data(dir=str(prepared)), augment=Augment(rotation=45, scale=1)
   )

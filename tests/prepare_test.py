@@ -28,7 +28,7 @@ def make(drawn, data_dir, **settings):
   )
 
 
-def test_what_is_read_is_what_was_annotated(prepared, drawn):
+def test_prepare_keeps_what_was_annotated(prepared, drawn):
   splits = mpii.load(drawn / 'annotations.json')
   for split, people in splits.items():
     crops = records.read(prepared, split)
@@ -37,7 +37,7 @@ def test_what_is_read_is_what_was_annotated(prepared, drawn):
   assert len(splits['train']) + len(splits['valid']) == 30
 
 
-def test_a_crop_shows_what_the_image_shows_there(prepared, drawn):
+def test_crop_shows_what_the_image_shows(prepared, drawn):
   crops = records.read(prepared, 'train')
   people = crops.people
   for row in range(5):
@@ -51,7 +51,7 @@ def test_a_crop_shows_what_the_image_shows_there(prepared, drawn):
 
 
 @pytest.mark.parametrize('center', [(50.0, 40.0), (3.2, 77.7), (-10.0, 5.0)])
-def test_a_cut_square_is_the_image_averaged_and_black_outside(center):
+def test_cut_averages_the_image_and_is_black_outside(center):
   # A picture whose levels grow along x and y by 1 a pixel: the average over
   # any square is the level in its middle, which the map back must say.
   y, x = np.mgrid[:80, :100]
@@ -68,7 +68,7 @@ def test_a_cut_square_is_the_image_averaged_and_black_outside(center):
   assert (crop[inside][:, 2] == 255).all() and not crop[outside].any()
 
 
-def test_a_small_person_is_not_enlarged():
+def test_cut_does_not_enlarge_a_small_person():
   crop, image_to_crop = images.cut(
     np.zeros((90, 90, 3), np.uint8), np.array([40.0, 40.0]), 50.0, 448
   )
@@ -76,7 +76,7 @@ def test_a_small_person_is_not_enlarged():
   np.testing.assert_array_equal(image_to_crop[:2, :2], np.eye(2))
 
 
-def test_the_report_counts_people_images_and_joints(prepared):
+def test_report_counts_people_images_and_joints(prepared):
   report = (prepared / 'report.txt').read_text()
   train, valid = (records.read(prepared, s).people for s in ('train', 'valid'))
   for people in (train, valid):
@@ -88,7 +88,7 @@ def test_the_report_counts_people_images_and_joints(prepared):
   assert cv2.imread(str(prepared / 'contact_sheet.png')) is not None
 
 
-def test_missing_images_stop_or_are_left_out_and_counted(drawn, tmp_path):
+def test_missing_images_are_refused_or_counted(drawn, tmp_path):
   images = tmp_path / 'images'
   shutil.copytree(drawn / 'images', images)
   people = mpii.load(drawn / 'annotations.json')['train']
@@ -111,7 +111,7 @@ def test_missing_images_stop_or_are_left_out_and_counted(drawn, tmp_path):
   )
 
 
-def test_a_truncated_jpeg_stops_or_is_skipped_by_name(drawn, tmp_path):
+def test_truncated_jpeg_is_refused_or_named(drawn, tmp_path):
   images = tmp_path / 'images'
   shutil.copytree(drawn / 'images', images)
   people = mpii.load(drawn / 'annotations.json')['train']
@@ -131,7 +131,9 @@ def test_a_truncated_jpeg_stops_or_is_skipped_by_name(drawn, tmp_path):
   assert f'{people.image[0]} is a truncated JPEG' in report
 
 
-def test_an_interrupted_prepare_can_be_run_again(drawn, tmp_path, monkeypatch):
+def test_prepare_can_be_repeated_after_interruption(
+  drawn, tmp_path, monkeypatch
+):
   out = tmp_path / 'out'
   cut, calls = images.cut, []
 
@@ -154,9 +156,7 @@ def test_an_interrupted_prepare_can_be_run_again(drawn, tmp_path, monkeypatch):
   assert not list(out.glob('**/*incomplete*'))
 
 
-def test_prepared_records_are_not_overwritten_by_others(
-  prepared, drawn, capsys
-):
+def test_prepare_does_not_overwrite_other_records(prepared, drawn, capsys):
   with pytest.raises(UserError, match='--size=448, not 128'):
     make(drawn, prepared)
   prepare.prepare_synthetic(prepared, 30)  # the same again: nothing to do
@@ -171,7 +171,7 @@ def test_prepared_records_are_not_overwritten_by_others(
     ({'margin': 0.5}, '--margin=0.5'),
   ],
 )
-def test_bad_input_is_named(drawn, tmp_path, change, words):
+def test_prepare_names_bad_settings(drawn, tmp_path, change, words):
   settings = {
     'images': drawn / 'images',
     'annotations': drawn / 'annotations.json',
@@ -181,7 +181,7 @@ def test_bad_input_is_named(drawn, tmp_path, change, words):
     prepare.prepare(**settings)
 
 
-def test_damaged_annotations_are_named(drawn, tmp_path):
+def test_prepare_names_damaged_annotations(drawn, tmp_path):
   damaged = tmp_path / 'annotations.json'
   damaged.write_text(json.dumps([{'img_paths': 'x.jpg'}]))
   with pytest.raises(UserError, match='annotations.json'):

@@ -1,7 +1,9 @@
-"""Which person example k shows, and how it is changed: functions of (seed, k).
+"""Chooses the person and the random changes of example k, from (seed, k) alone.
 
-Nothing here holds state, so a run that resumes at any step, on any number of
-machines, sees what an uninterrupted one would have seen. B examples.
+No state is kept, so a run that resumes at any step, on any number of machines,
+sees the examples of an uninterrupted one.
+
+Axes: B examples.
 """
 
 import dataclasses
@@ -26,8 +28,8 @@ class Augmentation:
     rotation: f64[B], degrees, counter-clockwise.
     scale: f64[B], factor on the person's square.
     flip: bool[B], mirror left and right.
-    saturation: f64[B], factor on a pixel's distance from its own gray.
-    brightness: f64[B], added to it, fraction of white.
+    saturation: f64[B], factor on the distance of a pixel from its gray.
+    brightness: f64[B], added to the pixel, fraction of white.
     contrast: f64[B], factor on its distance from mid-gray.
   """
 
@@ -39,9 +41,10 @@ class Augmentation:
   contrast: np.ndarray
 
   def color_matrix(self) -> np.ndarray:  # f32[B, 3, 4]
-    """Saturation, then brightness, then contrast: [r, g, b, 1] -> [r, g, b].
+    """Returns the map of colors [r, g, b, 1] -> [r, g, b], levels 0..255.
 
-    For grey levels 0..255; the order is pytorch_stacked_hourglass's.
+    Saturation, then brightness, then contrast, as in
+    pytorch_stacked_hourglass.
     """
     saturation = self.saturation[:, None, None]
     contrast = self.contrast[:, None, None]
@@ -76,10 +79,10 @@ def sample(
 def rows(
   people: int, *, seed: int, first: int, count: int
 ) -> np.ndarray:  # i64[B]
-  """The people shown by examples first .. first + count - 1.
+  """Chooses the people of examples first .. first + count - 1.
 
-  Example k is number k % people of epoch k // people; every epoch shows every
-  person once, in an order of its own.
+  Every epoch shows every person once, in another order: example k is number
+  k % people of epoch k // people.
   """
   epoch, number = np.divmod(np.arange(first, first + count), people)
   return np.array(
@@ -133,6 +136,6 @@ def _datasets(
 
 
 def margin(augment: Augment) -> float:
-  """How many times the person's square a changed crop reaches into."""
+  """Returns how far changed crops reach, in sides of the person's square."""
   angle = math.radians(min(augment.rotation, 45.0))
   return (1 + augment.scale) * (math.cos(angle) + math.sin(angle))

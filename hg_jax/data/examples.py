@@ -1,8 +1,7 @@
-"""What the network is shown, before there is a pixel of it.
+"""Draws examples: person, map, colors and target joints, but no pixels.
 
-Which person, through which map, in which colors, with which answer: NumPy
-alone. `input_pipeline` makes the pictures on the host and `resident` on the
-device; both draw from here, so they show the same.
+`input_pipeline` makes the inputs from them on the host and `resident` on the
+device, so the two show the same. NumPy alone.
 
 Axes: B batch, K joints, P people.
 """
@@ -21,13 +20,14 @@ from hg_jax.model.heatmaps import STRIDE
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples:
-  """B of them.
+  """B examples.
 
   Attributes:
     row: i32[B], of the crops.
     crop_to_input: f64[B, 3, 3], px of the stored crop to px of the input.
     color: f32[B, 3, 4], [r, g, b, 1] -> [r, g, b], gray levels 0..255.
-    joints: f32[B, K, 2], px of the heatmaps; in a mirror, left is right.
+    joints: f32[B, K, 2], px of the heatmaps; of a mirrored
+      example left joints are right ones.
     labeled: bool[B, K], those with a position.
     known: bool[B, K], those that the loss asks for.
   """
@@ -43,7 +43,7 @@ class Examples:
 def training(
   crops: Crops, config: Config, *, first: int, count: int
 ) -> Examples:
-  """Examples first .. first + count - 1 of training, a function of those."""
+  """Draws training examples first .. first + count - 1."""
   which = {'seed': config.seed, 'first': first, 'count': count}
   if crops.shares:
     row = augmentation.shared_rows(crops.shares, **which)
@@ -66,13 +66,13 @@ def training(
 def evaluation(
   crops: Crops, config: Config, *, first: int, count: int
 ) -> tuple[Examples, dict[str, np.ndarray]]:
-  """People first .. first + count - 1, unchanged; beyond the last, padding.
+  """Makes unchanged examples of people first .. first + count - 1.
 
   Returns:
-    The examples, and what to compare with: 'heatmap_to_image' f32[B, 3, 3],
-    'joints' f32[B, K, 2] px of the image, 'labeled' and 'visible' bool[B, K],
-    'reference' f32[B] px of the image, and 'mask' bool[B], False for padding,
-    which repeats the last person.
+    The examples, and what to compare predictions with: 'heatmap_to_image'
+    f32[B, 3, 3], 'joints' f32[B, K, 2] px of the image, 'labeled' and
+    'visible' bool[B, K], 'reference' f32[B] px of the image, and 'mask'
+    bool[B], False for padding beyond the last person, who is repeated.
   """
   index = np.arange(first, first + count)
   row = np.minimum(index, len(crops) - 1)
@@ -81,9 +81,9 @@ def evaluation(
     people.center, people.side, config.data.image_size
   )
   heatmap_to_image = affine.scale(STRIDE) @ np.linalg.inv(image_to_input)
-  same = np.zeros(count, bool)
+  unflipped = np.zeros(count, bool)
   colors = np.broadcast_to(np.eye(3, 4, dtype=np.float32), (count, 3, 4))
-  return _examples(crops, row, image_to_input, colors, same), {
+  return _examples(crops, row, image_to_input, colors, unflipped), {
     'heatmap_to_image': heatmap_to_image.astype(np.float32),
     'joints': people.joints,
     'labeled': people.labeled,
@@ -116,7 +116,7 @@ def _examples(
 
 
 def check_margin(crops: Crops, config: Config) -> None:
-  """Refuses crops too narrow for the augmentation.
+  """Refuses crops that are too narrow for the augmentation.
 
   Raises:
     UserError: says how wide they must be.

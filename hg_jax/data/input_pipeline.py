@@ -1,8 +1,9 @@
-"""From prepared crops in memory to batches, with tf.data and OpenCV.
+"""Makes batches from prepared crops in memory, with tf.data and OpenCV.
 
 A training batch is a pure function of (config, step). Each tf.data thread
-makes whole batches in NumPy and OpenCV, which work outside Python's lock:
-decode the JPEG, one warp to the network's input, one color matrix, heatmaps.
+makes whole batches in NumPy and OpenCV, which release Python's lock: decode
+the JPEG, warp it to the network's input, map its colors, render heatmaps.
+
 Axes: B batch, S input px, H = S // 4 heatmap px, K joints.
 """
 
@@ -32,14 +33,13 @@ def train_batches(
   processes: int = 1,
   threads: int | None = None,
 ) -> Iterator[Batch]:
-  """The batches of steps `start` .. config.steps - 1, of this process.
+  """Yields this process's batches of steps `start` .. config.steps - 1.
 
   Args:
     crops: the training people; every process has all of them.
     config: the run's.
     start: the first step.
-    process: this one's number among `processes`; together they make the
-      config's batch, each its own share.
+    process: this one's number among `processes`, which share each batch.
     processes: how many there are.
     threads: how many batches to make at a time; by default one per core.
 
@@ -49,8 +49,8 @@ def train_batches(
     processes.
 
   Raises:
-    UserError: the crops are too narrow for the augmentation asked for, or
-      one cannot be decoded.
+    UserError: the crops are too narrow for the augmentation, or one cannot
+      be decoded.
   """
   examples.check_margin(crops, config)
   local = config.batch_size // processes
@@ -65,21 +65,21 @@ def train_batches(
 def train_batch(
   crops: Crops, config: Config, *, first: int, count: int
 ) -> Batch:
-  """Examples first .. first + count - 1, as `train_batches` yields them."""
+  """Makes a batch of examples first .. first + count - 1."""
   drawn = examples.training(crops, config, first=first, count=count)
-  return picture(crops, drawn, config)
+  return make_batch(crops, drawn, config)
 
 
 def evaluation_batches(
   crops: Crops, config: Config, batch_size: int, numbers: range | None = None
 ) -> Iterator[Batch]:
-  """Every person once, unchanged, in order.
+  """Yields every person once, unchanged, in order.
 
   Args:
     crops: the people.
     config: the run's.
     batch_size: people per batch; beyond the last there is padding.
-    numbers: of the batches to make; by default all.
+    numbers: of the batches to make, all by default.
 
   Yields:
     'image' u8[B, S, S, 3], 'heatmaps' f32[B, H, H, K], 'known' bool[B, K],
@@ -90,12 +90,12 @@ def evaluation_batches(
     people, facts = examples.evaluation(
       crops, config, first=number * batch_size, count=batch_size
     )
-    return picture(crops, people, config) | facts
+    return make_batch(crops, people, config) | facts
 
   return _stream(batch, numbers or range(-(-len(crops) // batch_size)))
 
 
-def picture(crops: Crops, drawn: Examples, config: Config) -> Batch:
+def make_batch(crops: Crops, drawn: Examples, config: Config) -> Batch:
   """Makes the batch of examples, as `train_batches` yields it."""
   size = config.data.image_size
   inputs = np.empty((len(drawn.row), size, size, 3), np.uint8)
@@ -104,13 +104,15 @@ def picture(crops: Crops, drawn: Examples, config: Config) -> Batch:
     cv2.transform(crop, drawn.color[i], dst=inputs[i])
   return {
     'image': inputs,
-    'heatmaps': render(drawn, config),
+    'heatmaps': render_targets(drawn, config),
     'known': drawn.known,
   }
 
 
-def render(drawn: Examples, config: Config) -> np.ndarray:  # f32[B, H, H, K]
-  """What the network shall answer."""
+def render_targets(
+  drawn: Examples, config: Config
+) -> np.ndarray:  # f32[B, H, H, K]
+  """Renders the heatmaps that the network is trained to give."""
   return heatmaps.render(
     drawn.joints,
     drawn.labeled,
@@ -122,18 +124,18 @@ def render(drawn: Examples, config: Config) -> np.ndarray:  # f32[B, H, H, K]
 def _stream(
   batch: Callable[[int], Batch], steps: range, threads: int | None = None
 ) -> Iterator[Batch]:
-  """Maps `batch` over `steps`, in order, on every core, some ahead."""
+  """Yields `batch` of each step in order, computed ahead on every core."""
   # One thread per batch; OpenCV's own would fight them for the cores.
   cv2.setNumThreads(1)
   tf.config.set_visible_devices([], 'GPU')
   sample = batch(steps.start)
-  mistakes = []
+  errors = []
 
   def arrays(step: np.int64) -> list[np.ndarray]:
     try:
       return list(batch(int(step)).values())
-    except UserError as mistake:
-      mistakes.append(mistake)
+    except UserError as error:
+      errors.append(error)
       raise
 
   dataset = tf.data.Dataset.range(steps.start, steps.stop, steps.step).map(
@@ -150,13 +152,13 @@ def _stream(
       yield dict(zip(sample, views, strict=True))
   except tf.errors.OpError:
     # TensorFlow wraps what a thread raised in twenty lines of its own.
-    if mistakes:
-      raise mistakes[0] from None
+    if errors:
+      raise errors[0] from None
     raise
 
 
 def _cores() -> int:
-  """Those that this process may use, where the system tells."""
+  """Counts the cores that this process may use."""
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1

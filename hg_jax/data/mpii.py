@@ -1,8 +1,8 @@
-"""MPII Human Pose: its joints, its annotations in every form, its split.
+"""Reads MPII Human Pose annotations in every form, and its official split.
 
 Axes: P people, K = 16 joints.
 
-The forms, and what each means by its numbers (SPEC 2.1):
+The forms, and what their numbers mean (SPEC 2.1):
 
   `mpii_human_pose_v1_u12_1.mat`  the official release; raw center and scale.
   `mpii_annotations.json[.gz]`    of CPM and pytorch-pose; raw, scale rounded
@@ -59,10 +59,10 @@ UNREADABLE = (
 def load(path: str | Path) -> dict[str, People]:
   """Reads annotations into the splits they hold: 'train', 'valid', 'test'.
 
-  'valid' has the people of the shipped list, or those whom the json marks;
+  'valid' has the people of the shipped list, or those that the json marks;
   'train' those with a position, a scale and at least one joint, in images
-  without validation people; 'test' those in images without published joints,
-  none labeled. Each is in the order of (image_index, person_index), which for
+  without validation people; 'test' those in images whose joints are not
+  published. Each is in the order of (image_index, person_index), which for
   'valid' is the standard order.
 
   Args:
@@ -89,7 +89,7 @@ def load_evaluation(path: str | Path) -> People:
 
   gt_valid.mat has no center, which is NaN then; no scale, so `side` is ten
   head sizes (SPEC 0.4); and no visibility: every labeled joint is `visible`,
-  and having no occluded joint at all is how to recognize this.
+  so no joint is occluded.
 
   Raises:
     UserError: as `load`, or people are missing from the file.
@@ -115,9 +115,9 @@ def load_evaluation(path: str | Path) -> People:
 
 @functools.cache
 def validation_list() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The validation people's image str[P], image_index and person_index i32[P].
+  """Lists the validation people: image str[P], image and person index i32[P].
 
-  Sorted by the two indices. Do not write to the arrays: they are shared.
+  Sorted by the two indices. The arrays are shared: do not write to them.
   """
   file = importlib.resources.files('hg_jax.data') / 'mpii_validation.csv'
   rows = [row.split(',') for row in file.read_text().splitlines()[1:]]
@@ -153,10 +153,10 @@ def _split(
   held_out: np.ndarray,  # bool[P], in an image with validation people
   test: np.ndarray,  # bool[P], in an image without published joints
 ) -> dict[str, People]:
-  """Parts the people, each part sorted; no empty parts.
+  """Splits the people; each split is sorted, and none is empty.
 
   Raises:
-    ValueError: no square or no joints can be made of someone.
+    ValueError: a person has no usable square or joints.
   """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
@@ -164,7 +164,7 @@ def _split(
     rows = getattr(people, name).reshape(len(people), -1)
     if (bad := ~np.isfinite(rows).all(axis=1)).any():
       raise ValueError(
-        f'{name} of person {np.flatnonzero(bad)[0]} is no number'
+        f'{name} of person {np.flatnonzero(bad)[0]} is not finite'
       )
   if (bad := people.side <= 0).any():
     raise ValueError(f'scale of person {np.flatnonzero(bad)[0]} is not above 0')
@@ -181,7 +181,7 @@ def _split(
 def _listed(
   people: People,
 ) -> dict[str, np.ndarray]:  # bool[P], `valid` and `held_out` of `_split`
-  """Who is on the shipped list, and who is in an image of it.
+  """Finds who is on the shipped list, and who is in an image of it.
 
   Raises:
     ValueError: an image of the list has another name.
@@ -214,9 +214,9 @@ def _from_raw(
   person_index,  # i[P], from 0
   head_size=None,  # f[P], or None to derive it
 ) -> People:
-  """Moves the square down and widens it so that no limb is cut.
+  """Moves each square 15 x scale px down and widens it by 25 %.
 
-  15 x scale px down and 25 % wider, as pose-hg-train's mpii.lua does.
+  So does pose-hg-train's mpii.lua, to keep limbs inside.
   """
   scale = np.asarray(scale, np.float64)
   center = np.asarray(center, np.float64) + 15 * scale[:, None] * [0, 1]
@@ -251,8 +251,7 @@ def _read_json(path: Path) -> dict[str, People]:
     image_index=np.array([row['annolist_index'] for row in rows]) - 1,
     person_index=np.array([row['people_index'] for row in rows]) - 1,
   )
-  # Its own mark: for MPII the shipped list, which a test proves, and so the
-  # form serves other people too.
+  # For MPII these are the people of the shipped list, as a test proves.
   valid = np.array([row['isValidation'] for row in rows]) != 0
   return _split(
     people,

@@ -1,10 +1,10 @@
-"""The official annotations: `RELEASE` in `mpii_human_pose_v1_u12_1.mat`.
+"""Reads the official annotations, mpii_human_pose_v1_u12_1.mat.
 
   annolist(i).image.name
              .annorect(p).scale, objpos.x, .y, x1, y1, x2, y2 (the head box)
                          .annopoints.point(k).x, .y, .id, .is_visible
   img_train(i)  1 where the joints are published
-  single_person{i}  the people apart from others, from 1
+  single_person{i}  the people who stand apart from others, from 1
 
 Any of a person's fields may be absent or empty.
 """
@@ -38,11 +38,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
 def read_test(
   path: Path,
 ) -> tuple[dict[int, dict], set[tuple[int, int]]]:
-  """Reads what MPII's evaluation makes of the images without joints.
+  """Reads which people of the test images MPII's evaluation scores.
 
   Returns:
     By image_index, each image's 'name' and number of 'people'; and the
-    (image_index, person_index) of the single people, who are scored.
+    (image_index, person_index) of those who are scored.
 
   Raises:
     ValueError: there is no RELEASE.
@@ -98,7 +98,7 @@ def _people(release: dict) -> Iterator[dict]:
 
 
 def _structs(value) -> list[dict]:
-  """A struct array as scipy gives it: a dict if one, no list if none."""
+  """Lists a struct array, which scipy gives as a dict if it has one."""
   if isinstance(value, dict):
     return [value]
   return value if isinstance(value, list) else []
@@ -117,7 +117,7 @@ def _joints(person: dict) -> np.ndarray:  # f64[K, 3]: x, y, visible
 
 
 def _head_size(person: dict) -> float:
-  """0.6 x the head box's diagonal; test people have no box, but a scale."""
+  """Returns 0.6 x the diagonal of the head box, or what the scale implies."""
   corners = [person.get(name, ()) for name in ('x1', 'y1', 'x2', 'y2')]
   if not all(np.size(corner) for corner in corners):
     return 25.0 * float(person['scale'])

@@ -1,4 +1,4 @@
-"""The table of people that every annotation form becomes.
+"""The table of annotated people, whatever form they were read from.
 
 Axes: P people, K joints.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class People:
-  """Annotated people, a row each. Coordinates as `affine` defines them.
+  """Annotated people, a row each; coordinates as `affine` defines them.
 
   Attributes:
     image: str[P], the image's file name, relative to the images' folder.
@@ -51,7 +51,7 @@ class People:
     return len(self.image)
 
   def __getitem__(self, rows) -> 'People':
-    """The people of a slice, a boolean mask or an array of indices."""
+    """Selects people by a slice, a boolean mask or an array of indices."""
     return People(
       **{
         field.name: getattr(self, field.name)[rows]

@@ -1,9 +1,9 @@
-"""Writing prepared people: crops of the images in TFRecords, and an index.
+"""Writes prepared people: crops of the images in TFRecords, and an index.
 
-A record is a row of `people.People` and a JPEG of the square about the
+A record is a row of `people.People` and a JPEG of the square around the
 person, wide enough for every augmentation, with the map from the image to
-that crop. Anything that knows tensorflow-datasets can read them; training
-reads them by their index, in `records`, where TensorFlow is not needed.
+that crop. tensorflow-datasets reads them anywhere; training reads them by
+their index, in `records`, without TensorFlow.
 """
 
 import collections
@@ -48,7 +48,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     skip_unreadable: bool,
     **kwargs,
   ):
-    """Prepares to write `splits`.
+    """Creates the builder.
 
     Args:
       splits: people by split; all their images exist.
@@ -58,8 +58,8 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
         side over the person's.
       progress: called once after each image.
       skip_unreadable: leave the people of broken images out, and list them
-        in `unreadable`, rather than stop.
-      **kwargs: tensorflow-datasets' own, such as `data_dir`.
+        in `unreadable`, instead of raising.
+      **kwargs: of the base class, such as `data_dir`.
     """
     self._splits = splits
     self._skeleton = skeleton
@@ -107,13 +107,13 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     by_image = collections.defaultdict(list)
     for row, image in enumerate(people.image):
       by_image[image].append(row)
-    # OpenCV works outside Python's lock, so threads use every core.
+    # OpenCV releases Python's lock, so threads use every core.
     with ThreadPool() as pool:
       work = pool.imap(
         lambda item: self._crops_of_image(people, *item), by_image.items()
       )
-      for rows, cuts in work:
-        for row, (jpeg, image_to_crop) in zip(rows, cuts, strict=False):
+      for rows, crops in work:
+        for row, (jpeg, image_to_crop) in zip(rows, crops, strict=False):
           yield row, _example(people, row, jpeg, image_to_crop)
         self._progress()
 
@@ -125,7 +125,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
         raise
       self.unreadable.append(str(error))
       return rows, []
-    cuts = [
+    crops = [
       images.cut(
         picture,
         people.center[row],
@@ -134,7 +134,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
       )
       for row in rows
     ]
-    return rows, [(_encode(crop), map_) for crop, map_ in cuts]
+    return rows, [(_encode(crop), map_) for crop, map_ in crops]
 
 
 def _encode(crop: np.ndarray) -> bytes:
@@ -144,9 +144,9 @@ def _encode(crop: np.ndarray) -> bytes:
     [
       cv2.IMWRITE_JPEG_QUALITY,
       JPEG_QUALITY,
-      # All pixels keep their color. With one color for four, as is usual,
-      # PCKh@0.5 of a network of 39 fell by 0.5 on 1,044 of MPII's people;
-      # so by 0.1, for a quarter more bytes.
+      # Every pixel keeps its color, for a quarter more bytes. With one color
+      # for four, as is usual, PCKh@0.5 of a network of 39 fell by 0.5 on 1,044
+      # of MPII's people; with this by 0.1.
       cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
       cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ],
@@ -174,14 +174,14 @@ def write(
   *,
   skip_unreadable: bool,
 ) -> list[str]:
-  """Writes the records of `splits`; shows its progress.
+  """Writes the records of `splits` and shows progress.
 
   Args:
     splits: people by split; all their images exist.
     skeleton: of their joints.
     source: 'images' (folder), 'annotations', 'size' and 'margin', as
       `PersonCrops` has them; kept for `require_source`.
-    data_dir: where to write. What an interrupted call left there goes.
+    data_dir: where to write; leftovers of an interrupted call are deleted.
     skip_unreadable: leave out the people of broken images.
 
   Returns:
@@ -191,8 +191,8 @@ def write(
     UserError: an image is broken and not to be skipped, or the disk refuses.
   """
   folder = data_dir / records.FOLDER
-  for remains in folder.parent.glob('*incomplete*'):
-    shutil.rmtree(remains)
+  for leftover in folder.parent.glob('*incomplete*'):
+    shutil.rmtree(leftover)
   if folder.exists():  # Only the index is missing.
     require_source(data_dir, source)
   tfds.disable_progress_bar()
@@ -207,7 +207,7 @@ def write(
       data_dir=data_dir,
     )
     try:
-      # It would print that it downloads, which it does not.
+      # It prints that it downloads, which it does not.
       with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_dir=folder.parent / 'downloads')
       _write_index(builder, folder)
@@ -217,7 +217,7 @@ def write(
 
 
 def _write_index(builder: PersonCrops, folder: Path) -> None:
-  """Writes the columns of every split, and where its JPEGs lie."""
+  """Writes the columns of all splits, and where their JPEGs lie."""
   rows = []
   for split, info in builder.info.splits.items():
     for path in info.filepaths:
@@ -225,7 +225,8 @@ def _write_index(builder: PersonCrops, folder: Path) -> None:
   columns = {
     name: np.concatenate([row[name] for row in rows]) for name in rows[0]
   }
-  # Its presence says that all is complete, so it comes last and at once.
+  # Its presence marks the records as complete, so it is written last and
+  # appears whole.
   unfinished = folder / f'unfinished_{records.INDEX}'
   np.savez(unfinished, **columns)
   unfinished.rename(folder / records.INDEX)
@@ -234,7 +235,7 @@ def _write_index(builder: PersonCrops, folder: Path) -> None:
 def _index_of_file(
   features: tfds.features.FeaturesDict, path: Path, split: str
 ) -> list[dict[str, np.ndarray]]:
-  """The columns of a file of records, a few hundred rows at a time."""
+  """Reads the columns of a file of records, a few hundred rows at a time."""
   parsed = tf.data.TFRecordDataset(str(path)).map(
     lambda payload: (
       payload,
@@ -262,11 +263,11 @@ def _index_of_file(
 
 
 def require_source(data_dir: Path, source: dict) -> None:
-  """Raises UserError if the records there were made from something else."""
-  made_of = records.source(data_dir)
-  for name in made_of.keys() | source.keys() - {'skeleton'}:
-    if made_of.get(name) != source.get(name):
+  """Raises UserError if the records were made with other settings."""
+  metadata = records.source(data_dir)
+  for name in metadata.keys() | source.keys() - {'skeleton'}:
+    if metadata.get(name) != source.get(name):
       raise UserError(
-        f'{data_dir} was prepared with --{name}={made_of.get(name)}, not '
+        f'{data_dir} was prepared with --{name}={metadata.get(name)}, not '
         f'{source.get(name)}; give another --data_dir, or delete it.'
       )

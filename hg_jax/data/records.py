@@ -1,9 +1,8 @@
-"""Prepared people, read into memory: their crops and their annotations.
+"""Reads prepared people into memory: their crops and their annotations.
 
-`person_crops.write` leaves TFRecords, with the crops as JPEGs, and an index of
-them: every column, and where in which file each JPEG lies. So a split is
-read with NumPy alone, at the speed of the disk, and never read again: the
-JPEGs of all of MPII are about 1.2 GB.
+`person_crops.write` writes TFRecords, with the crops as JPEGs, and an index:
+every column, and where in which file each JPEG lies. With it NumPy alone reads
+a split, once, at the speed of the disk; all of MPII takes about 1.2 GB.
 
 Axes: P people.
 """
@@ -59,7 +58,7 @@ class Crops:
     return len(self.people)
 
   def decode(self, row: int) -> np.ndarray:  # u8[S, S, 3], blue, green, red
-    """The crop of a person.
+    """Decodes the crop of a person.
 
     Raises:
       UserError: it cannot be decoded.
@@ -67,14 +66,14 @@ class Crops:
     try:
       crop = cv2.imdecode(self.encoded[row], cv2.IMREAD_COLOR)
     except cv2.error:
-      crop = None  # OpenCV raises on no bytes and returns None otherwise.
+      crop = None  # OpenCV raises on no bytes and returns None on others.
     if crop is None:
       raise UserError(_corrupt(self.people, row))
     return crop
 
 
 def prepared(data_dir: Path) -> bool:
-  """Whether `data_dir` holds a complete set of records."""
+  """Tells whether `data_dir` holds a complete set of records."""
   return (data_dir / FOLDER / INDEX).exists()
 
 
@@ -82,7 +81,7 @@ def source(data_dir: Path) -> dict[str, Any]:
   """Reads what `person_crops.write` made the records from, and their skeleton.
 
   Raises:
-    UserError: that cannot be read.
+    UserError: it cannot be read.
   """
   path = data_dir / FOLDER / 'metadata.json'
   try:
@@ -107,8 +106,8 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
   Args:
     data_dir: where `person_crops.write` wrote.
     split: 'train', 'valid' or 'test'.
-    skip_corrupt: leave out the people whose crop is not what was written,
-      and list them in `Crops.skipped`, rather than stop.
+    skip_corrupt: leave out people whose crop is corrupt, and list them in
+      `Crops.skipped`, instead of raising.
 
   Raises:
     UserError: nothing was prepared there, or not this split, or a crop is
@@ -145,14 +144,14 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
       f'{corrupt[0]} {len(corrupt)} of {len(rows)} are; delete {data_dir} and '
       'prepare it again, or set --config.data.skip_corrupt.'
     )
-  made_of = source(data_dir)
+  metadata = source(data_dir)
   return Crops(
-    skeleton=mpii_skeleton.saved_skeleton(made_of),
+    skeleton=mpii_skeleton.saved_skeleton(metadata),
     people=people[good],
     encoded=[encoded[row] for row in np.flatnonzero(good)],
     image_to_crop=columns['image_to_crop'][good],
-    margin=made_of['margin'],
-    size=made_of['size'],
+    margin=metadata['margin'],
+    size=metadata['size'],
     skipped=tuple(corrupt),
   )
 
@@ -174,7 +173,7 @@ def _damaged(path: Path, data_dir: Path) -> UserError:
 def _encoded(
   folder: Path, columns: dict[str, np.ndarray]
 ) -> list[np.ndarray]:  # P of u8[...]
-  """The JPEGs, as views of the files that hold them."""
+  """Reads the files of JPEGs; returns a view of each JPEG."""
   try:
     shards = {
       name: np.fromfile(folder / name, np.uint8)

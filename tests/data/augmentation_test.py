@@ -8,7 +8,7 @@ from hg_jax.data import augmentation
 PORT = Augment()
 
 
-def test_an_epoch_shows_every_person_once_and_each_in_another_order():
+def test_epochs_show_everyone_once_in_other_orders():
   rows = augmentation.rows(7, seed=3, first=0, count=21).reshape(3, 7)
   for epoch in rows:
     assert sorted(epoch) == list(range(7))
@@ -16,7 +16,7 @@ def test_an_epoch_shows_every_person_once_and_each_in_another_order():
 
 
 @pytest.mark.parametrize('first, count', [(0, 1), (5, 4), (13, 20)])
-def test_an_example_does_not_depend_on_what_was_drawn_with_it(first, count):
+def test_example_depends_on_its_number_alone(first, count):
   part = slice(first, first + count)
   rows = augmentation.rows(7, seed=3, first=0, count=40)
   np.testing.assert_array_equal(
@@ -30,7 +30,7 @@ def test_an_example_does_not_depend_on_what_was_drawn_with_it(first, count):
     )
 
 
-def test_another_seed_shows_other_people_in_another_way():
+def test_seed_changes_people_and_augmentation():
   first, second = (
     augmentation.sample(PORT, seed=seed, first=0, count=5) for seed in (0, 1)
   )
@@ -39,7 +39,7 @@ def test_another_seed_shows_other_people_in_another_way():
   assert (orders[0] != orders[1]).any()
 
 
-def test_changes_are_uniform_within_the_configured_half_widths():
+def test_changes_are_uniform_within_half_widths():
   changes = augmentation.sample(PORT, seed=0, first=0, count=20_000)
   for name, middle, half_width in (
     ('rotation', 0, 30),
@@ -57,7 +57,7 @@ def test_changes_are_uniform_within_the_configured_half_widths():
   assert abs(changes.flip.mean() - 0.5) < 0.015
 
 
-def test_what_is_drawn_for_one_change_says_nothing_about_another():
+def test_changes_are_independent():
   changes = augmentation.sample(PORT, seed=0, first=0, count=20_000)
   drawn = [changes.rotation, changes.scale, changes.flip, changes.saturation]
   drawn += [changes.brightness, changes.contrast]
@@ -103,7 +103,7 @@ def test_colors_by_hand(change, expected):
 
 
 @pytest.mark.parametrize('augment', [PORT, Augment(rotation=60, scale=0.5)])
-def test_no_change_reaches_out_of_the_margin_and_one_reaches_its_edge(augment):
+def test_margin_is_the_farthest_that_changes_reach(augment):
   side = 100.0
   changes = augmentation.sample(augment, seed=0, first=0, count=4000)
   image_to_crop = affine.image_to_crop(

@@ -77,7 +77,7 @@ def dots(joint: int) -> Crops:
 
 
 @pytest.mark.parametrize('joint', [0, 6, 10, 14])
-def test_the_heatmap_of_a_joint_peaks_where_the_picture_shows_it(joint):
+def test_heatmap_peaks_where_the_picture_shows_it(joint):
   config = Config(
     batch_size=50,
     data=Data(image_size=128),
@@ -117,7 +117,7 @@ def test_known_joints_change_sides_in_a_mirrored_example():
   np.testing.assert_array_equal(drawn.known, np.eye(16, dtype=bool)[joints])
 
 
-def test_batches_are_the_same_whatever_the_number_of_threads(crops):
+def test_batches_do_not_depend_on_threads(crops):
   single = input_pipeline.train_batches(crops, CONFIG, start=0, threads=1)
   for threads in (2, 7):
     assert_same(
@@ -128,14 +128,14 @@ def test_batches_are_the_same_whatever_the_number_of_threads(crops):
 
 
 @pytest.mark.parametrize('start', [1, 4, 8])
-def test_resumed_batches_are_those_of_an_uninterrupted_run(crops, start):
+def test_resumed_batches_equal_uninterrupted_ones(crops, start):
   whole = list(input_pipeline.train_batches(crops, CONFIG, start=0))
   assert len(whole) == CONFIG.steps
   resumed = input_pipeline.train_batches(crops, CONFIG, start=start)
   assert_same(resumed, whole[start:])
 
 
-def test_the_shares_of_the_processes_make_the_whole_batch(crops):
+def test_processes_share_each_batch(crops):
   whole = input_pipeline.train_batches(crops, CONFIG, start=2)
   shares = [
     input_pipeline.train_batches(
@@ -150,7 +150,7 @@ def test_the_shares_of_the_processes_make_the_whole_batch(crops):
   assert_same(together, whole)
 
 
-def test_an_epoch_shows_every_person_once(crops):
+def test_epoch_shows_every_person_once(crops):
   everyone = range(len(crops))
   shown = np.concatenate(
     [
@@ -162,7 +162,7 @@ def test_an_epoch_shows_every_person_once(crops):
     assert sorted(shown[len(crops) * epoch :][: len(crops)]) == list(everyone)
 
 
-def test_evaluation_shows_everyone_once_in_order_and_masks_padding(crops):
+def test_evaluation_shows_everyone_once_in_order(crops):
   people = len(crops)
   batches = list(input_pipeline.evaluation_batches(crops, CONFIG, 7))
   padding = 7 * len(batches) - people
@@ -189,7 +189,7 @@ def test_evaluation_is_never_augmented(crops):
   )
 
 
-def test_evaluation_heatmaps_map_back_to_the_joints_of_the_image(crops):
+def test_evaluation_heatmaps_map_back_to_the_image(crops):
   (batch,) = input_pipeline.evaluation_batches(crops, CONFIG, len(crops))
   found, score = heatmaps.decode(batch['heatmaps'])
   image = affine.apply(found, batch['heatmap_to_image'])
@@ -200,7 +200,7 @@ def test_evaluation_heatmaps_map_back_to_the_joints_of_the_image(crops):
   assert error[drawn].max() <= 0.5 * 10 / 16 * 1.001
 
 
-def test_black_is_only_outside_of_the_stored_crop():
+def test_inputs_are_black_only_outside_the_crop():
   crops = dots(joint=3)
   white = cv2.imencode('.png', np.full((256, 256, 3), 255, np.uint8))[1]
   crops = dataclasses.replace(crops, encoded=[white] * 10)
@@ -211,13 +211,13 @@ def test_black_is_only_outside_of_the_stored_crop():
   assert (batch['image'] == 255).all()
 
 
-def test_too_narrow_crops_are_refused_with_the_margin_to_prepare():
+def test_narrow_crops_are_refused_with_a_margin():
   config = dataclasses.replace(CONFIG, augment=Augment(rotation=45, scale=1))
   with pytest.raises(UserError, match=r'--margin=2\.828'):
     next(input_pipeline.train_batches(dots(0), config, start=0))
 
 
-def test_a_crop_that_cannot_be_decoded_stops_with_its_person_and_image():
+def test_undecodable_crop_is_named():
   crops = dots(joint=0)
   crops.encoded[7] = np.zeros(100, np.uint8)
   config = dataclasses.replace(
@@ -234,7 +234,7 @@ def test_a_crop_that_cannot_be_decoded_stops_with_its_person_and_image():
     list(batches)
 
 
-def test_an_input_is_the_area_average_of_the_photograph(mpii_data, tmp_path):
+def test_input_is_the_area_average_of_the_photo(mpii_data, tmp_path):
   everyone = mpii.load(mpii_data / 'annot' / 'mpii_annotations.json.gz')
   folder = mpii_data / 'images'
   there = [(folder / image).exists() for image in everyone['train'].image]

@@ -85,7 +85,7 @@ def test_valid_h5_has_the_known_counts(valid):
   }  # fmt: skip
 
 
-def test_the_square_is_ten_head_sizes(valid, splits):
+def test_square_is_ten_head_sizes(valid, splits):
   for people in (valid, splits['train'], splits['valid']):
     np.testing.assert_allclose(people.side, 10 * people.reference, rtol=1e-6)
 
@@ -102,7 +102,7 @@ def test_the_square_is_ten_head_sizes(valid, splits):
      (419, 345)),
   ],
 )  # fmt: skip
-def test_golden_geometry(valid, row, low, high, joints, back):
+def test_geometry_equals_golden_values(valid, row, low, high, joints, back):
   """Crop corners, joints on the 64 grid, a heatmap position in the image."""
   person = valid[[row]]
   to_crop = affine.image_to_crop(person.center, person.side, 256)[0]
@@ -115,7 +115,7 @@ def test_golden_geometry(valid, row, low, high, joints, back):
   np.testing.assert_array_equal(np.trunc(position), [back])
 
 
-def test_json_parts_into_newells_splits(splits):
+def test_json_has_newells_splits(splits):
   assert {split: len(people) for split, people in splits.items()} == {
     'train': 22_246,
     'valid': 2_958,
@@ -125,7 +125,7 @@ def test_json_parts_into_newells_splits(splits):
   assert not train & valid
 
 
-def test_the_json_s_own_mark_is_the_shipped_list(splits):
+def test_json_marks_the_shipped_list(splits):
   people = splits['valid']
   found = (people.image, people.image_index, people.person_index)
   np.testing.assert_array_equal(found, mpii.validation_list())
@@ -188,7 +188,7 @@ def save_h5(path, people, **replaced):
       file[name] = column
 
 
-def test_a_folder_gives_the_splits_of_its_files(mpii_data, splits, tmp_path):
+def test_folder_gives_the_splits_of_its_files(mpii_data, splits, tmp_path):
   shutil.copy(mpii_data / 'annot' / 'valid.h5', tmp_path)
   train = splits['train'][:50]
   save_h5(tmp_path / 'train.h5', train[::-1])
@@ -238,7 +238,7 @@ def refusal(path):
   return line
 
 
-def test_center_and_scale_of_the_json_are_adjusted_once(person, tmp_path):
+def test_json_center_and_scale_are_adjusted_once(person, tmp_path):
   (tmp_path / 'a.json').write_text(json.dumps([person]))
   (people,) = mpii.load(tmp_path / 'a.json').values()
   np.testing.assert_array_equal(people.center, [(50, 60 + 15 * 2)])
@@ -289,7 +289,7 @@ def test_truncated_files_are_refused(person, train, tmp_path):
     ({'scale_provided': 0.0}, 'scale of person 0'),
   ],
 )
-def test_people_that_cannot_be_mpii_s_are_refused(
+def test_people_that_cannot_be_mpiis_are_refused(
   person, tmp_path, change, said
 ):
   row = {k: v for k, v in (person | change).items() if v is not None}
@@ -311,7 +311,7 @@ def test_files_of_other_forms_are_refused(person, train, tmp_path):
   assert 'image 6 is 1.jpg' in refusal(tmp_path / 'other.h5')
 
 
-def test_the_json_form_serves_people_of_other_images(person, tmp_path):
+def test_json_form_takes_people_of_other_images(person, tmp_path):
   """Image 7, from 1, has a validation person in MPII; here its mark says."""
   rows = [
     person | {'annolist_index': image, 'people_index': number,

@@ -25,9 +25,7 @@ def damaged(prepared, tmp_path):
   return folder
 
 
-def test_a_byte_gone_bad_on_the_disk_stops_with_its_person_and_image(
-  prepared, damaged
-):
+def test_corrupt_crop_is_refused_by_name(prepared, damaged):
   people = records.read(prepared, 'train').people
   with pytest.raises(UserError) as stopped:
     records.read(damaged, 'train')
@@ -38,9 +36,7 @@ def test_a_byte_gone_bad_on_the_disk_stops_with_its_person_and_image(
   assert len(records.read(damaged, 'valid')) > 0
 
 
-def test_a_corrupt_person_is_skipped_and_counted_if_so_wished(
-  prepared, damaged
-):
+def test_corrupt_crop_can_be_skipped(prepared, damaged):
   whole = records.read(prepared, 'train')
   rest = records.read(damaged, 'train', skip_corrupt=True)
   assert whole.skipped == ()
@@ -51,7 +47,7 @@ def test_a_corrupt_person_is_skipped_and_counted_if_so_wished(
     np.testing.assert_array_equal(rest.decode(row), whole.decode(other))
 
 
-def test_a_file_that_is_gone_is_named(prepared, tmp_path):
+def test_missing_shard_is_named(prepared, tmp_path):
   shutil.copytree(prepared, tmp_path / 'part')
   (shard,) = (tmp_path / 'part').rglob('*train.tfrecord*')
   shard.unlink()
@@ -72,9 +68,7 @@ def test_records_from_before_other_metrics_are_read(prepared, tmp_path):
   assert old.people.known.all() and new.people.known.all()
 
 
-def test_records_without_their_index_get_it_from_another_prepare(
-  prepared, tmp_path
-):
+def test_missing_index_is_written_by_another_prepare(prepared, tmp_path):
   folder = tmp_path / 'unfinished'
   shutil.copytree(prepared, folder)
   (folder / records.FOLDER / records.INDEX).unlink()
@@ -94,7 +88,7 @@ def test_records_without_their_index_get_it_from_another_prepare(
     person_crops.require_source(folder, source | {'size': 64})
 
 
-def test_reading_needs_no_tensorflow(prepared):
+def test_records_are_read_without_tensorflow(prepared):
   program = f"""
 import sys
 sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
@@ -110,7 +104,7 @@ print(records.read(Path({str(prepared)!r}), 'train').decode(0).shape)
 
 @pytest.mark.parametrize('name', ['index.npz', 'metadata.json'])
 @pytest.mark.parametrize('keep', [0, 0.5])
-def test_records_cut_short_are_named(prepared, tmp_path, name, keep):
+def test_truncated_records_are_named(prepared, tmp_path, name, keep):
   shutil.copytree(prepared, tmp_path / 'data')
   path = tmp_path / 'data' / records.FOLDER / name
   content = path.read_bytes()

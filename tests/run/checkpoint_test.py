@@ -141,7 +141,7 @@ def test_save_to_a_full_disk_is_one_line(workdir):
   checkpoints.close()
 
 
-def test_a_run_remembers_its_joints_and_refuses_others(tmp_path):
+def test_run_remembers_its_joints_and_refuses_others(tmp_path):
   two = Skeleton(joints=('a', 'b'), flip=(1, 0), groups={}, limbs=())
   checkpoint.save_config(tmp_path, Config(), two)
   assert checkpoint.load_config(tmp_path) == Config()
@@ -152,7 +152,7 @@ def test_a_run_remembers_its_joints_and_refuses_others(tmp_path):
     checkpoint.require_same_joints(tmp_path, other)
 
 
-def test_a_run_from_before_skeletons_is_mpiis(tmp_path):
+def test_run_from_before_skeletons_is_mpiis(tmp_path):
   (tmp_path / 'config.json').write_text(config.to_json(Config()))
   assert checkpoint.load_config(tmp_path) == Config()
   assert checkpoint.load_skeleton(tmp_path) == mpii.SKELETON
