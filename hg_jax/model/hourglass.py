@@ -8,7 +8,6 @@ Axes: B batch, S input side px, H = S // 4 heatmap side, N stacks, K joints,
 C channels.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,48 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hg_jax.base.config import Config
+from hg_jax.model import layers
 
 AXIS = 'batch'  # of the `pmap` that trains, over devices
 DEPTH = 4  # halvings within an hourglass
 # The side of the input is a multiple of this: 4 to the heatmap, 16 below it.
 INPUT_MULTIPLE = 4 * 2**DEPTH
-
-
-class Conv(nn.Module):
-  """A convolution with PyTorch's padding and initial values.
-
-  Kernel and bias are drawn from U(-b, b), b = 1 / sqrt(inputs per output),
-  as by Torch7 and by PyTorch (SPEC 1.3).
-  """
-
-  features: int
-  size: int  # px, odd
-  stride: int = 1
-  dtype: Any = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, C], likewise
-    shape = (self.size, self.size, x.shape[-1], self.features)
-    initializer = partial(
-      jax.random.uniform, minval=-_bound(shape), maxval=_bound(shape)
-    )
-    kernel = self.param('kernel', initializer, shape)
-    bias = self.param('bias', initializer, shape[-1:])
-    x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
-    bias = bias.reshape(1, 1, 1, -1)
-    if self.size == 1:
-      # XLA's CPU convolution takes 2 to 5 times longer (PERFORMANCE A3).
-      return x @ kernel[0, 0] + bias
-    # Explicit, since 'SAME' pads by (2, 3) where PyTorch pads by (3, 3).
-    padding = [(self.size // 2, self.size // 2)] * 2
-    strides = (self.stride, self.stride)
-    return bias + jax.lax.conv_general_dilated(
-      x, kernel, strides, padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-    )
-
-
-def _bound(kernel_shape: tuple[int, ...]) -> float:
-  return math.prod(kernel_shape[:-1]) ** -0.5
 
 
 class Residual(nn.Module):
@@ -100,13 +63,13 @@ class Hourglass(nn.Module):
   ) -> jax.Array:  # [B, H, W, features], likewise
     block = {'features': self.features, 'conv': self.conv, 'norm': self.norm}
     up = Residual(**block, name='up1')(x)
-    low = Residual(**block, name='low1')(max_pool(x))
+    low = Residual(**block, name='low1')(layers.max_pool(x))
     if self.depth > 1:
       low = Hourglass(self.depth - 1, **block, name='low2')(low)
     else:
       low = Residual(**block, name='low2')(low)
     low = Residual(**block, name='low3')(low)
-    return up + upsample(low)
+    return up + layers.upsample(low)
 
 
 class Stem(nn.Module):
@@ -129,7 +92,7 @@ class Stem(nn.Module):
     x = self.conv(half // 2, 7, stride=2, name='conv')(x)
     x = nn.relu(self.norm(name='norm')(x))
     x = Residual(half, **block, name='residual1')(x)
-    x = max_pool(x)
+    x = layers.max_pool(x)
     x = Residual(half, **block, name='residual2')(x)
     return Residual(self.features, **block, name='residual3')(x)
 
@@ -215,19 +178,12 @@ class StackedHourglass(nn.Module):
         f'multiples of {INPUT_MULTIPLE}.'
       )
     dtype = jnp.dtype(self.dtype)
-    # Gamma starts at 1 and beta at 0. The PyTorch of 2018, which the report
-    # ran, and Torch7 started gamma at U(0, 1) (SPEC 1.3).
     norm = partial(
-      nn.BatchNorm,
-      use_running_average=not train,
-      momentum=0.9,  # of the old value; PyTorch's 0.1 is of the new
-      epsilon=1e-5,
-      dtype=dtype,
-      axis_name=self.axis_name,
+      layers.BatchNorm, train=train, dtype=dtype, axis_name=self.axis_name
     )
     block = {
       'features': self.features,
-      'conv': partial(Conv, dtype=dtype),
+      'conv': partial(layers.Conv, dtype=dtype),
       'norm': norm,
     }
     x = Stem(**block, name='stem')(_normalize(image))
@@ -277,31 +233,6 @@ def _normalize(image: jax.Array) -> jax.Array:
   return image
 
 
-def max_pool(
-  x: jax.Array,  # [B, H, W, C]
-) -> jax.Array:  # [B, H / 2, W / 2, C]
-  """The maximum of each 2 x 2 square.
-
-  Its gradient is shared among equal maxima, which `nn.max_pool` gives to one;
-  and it is faster (PERFORMANCE A3).
-  """
-  if x.dtype == jnp.bfloat16:
-    # On a CPU, XLA of jax 0.11 and 0.12 fuses this maximum with the products
-    # that feed it (YNNPACK), and answers NaN in bfloat16.
-    x = jax.lax.platform_dependent(
-      x, cpu=jax.lax.optimization_barrier, default=lambda x: x
-    )
-  b, h, w, c = x.shape
-  return x.reshape(b, h // 2, 2, w // 2, 2, c).max(axis=(2, 4))
-
-
-def upsample(
-  x: jax.Array,  # [B, H, W, C]
-) -> jax.Array:  # [B, 2 H, 2 W, C]
-  """Each pixel becomes a 2 x 2 square."""
-  return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
 def create_model(config: Config, *, joints: int) -> StackedHourglass:
   """Creates the network of a run that finds so many joints."""
   return StackedHourglass(
@@ -347,7 +278,7 @@ def _draw(shapes: dict[str, Any], generator: np.random.Generator):
       values[name] = _draw(leaf, generator)
     elif 'kernel' in shapes:  # a Conv's kernel or bias
       values[name] = generator.uniform(-1, 1, leaf.shape).astype(leaf.dtype)
-      values[name] *= _bound(shapes['kernel'].shape)
+      values[name] *= layers.bound(shapes['kernel'].shape)
     else:  # BatchNorm's scale and variance, bias and mean
       start = np.ones if name in ('scale', 'var') else np.zeros
       values[name] = start(leaf.shape, leaf.dtype)

@@ -1,13 +1,12 @@
 from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hg_jax.model import hourglass
+from hg_jax.model import hourglass, layers
 
 MODEL = hourglass.StackedHourglass(2, joints=3, features=16)
 
@@ -156,7 +155,7 @@ def test_training_moves_the_statistics_by_a_tenth(train, variables, images):
   jax.tree.map(lambda a, b: np.testing.assert_(np.any(a != b)), old, new)
   # The first BatchNorm sees the first convolution, which has no statistics.
   stem = variables['params']['stem']['conv']
-  x = hourglass.Conv(4, 7, stride=2).apply(
+  x = layers.Conv(4, 7, stride=2).apply(
     {'params': stem}, images.astype(np.float32) / 255
   )
   np.testing.assert_allclose(
@@ -218,9 +217,7 @@ def test_weights_are_drawn_as_the_module_itself_draws_them():
   assert jax.tree.map(lambda a: (a.shape, a.dtype), variables) == jax.tree.map(
     lambda a: (a.shape, a.dtype), own
   )
-  module = hourglass.Conv(64, 7).init(
-    jax.random.key(0), jnp.zeros((1, 8, 8, 3))
-  )
+  module = layers.Conv(64, 7).init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
   bound = (7 * 7 * 3) ** -0.5  # SPEC 1.3
   for conv in (variables['params']['stem']['conv'], module['params']):
     for leaf in (conv['kernel'], conv['bias']):
@@ -228,40 +225,3 @@ def test_weights_are_drawn_as_the_module_itself_draws_them():
       assert abs(np.mean(leaf)) < 0.25 * bound
     # The deviation of U(-1, 1) is 1 / sqrt(3).
     assert np.std(conv['kernel']) == pytest.approx(bound / 3**0.5, rel=0.03)
-
-
-def test_a_7x7_convolution_pads_by_three_on_every_side():
-  kernel = {'kernel': np.ones((7, 7, 1, 1)), 'bias': np.zeros(1)}
-  x = np.ones((1, 8, 8, 1), np.float32)
-  y = hourglass.Conv(1, 7, stride=2).apply({'params': kernel}, x)
-  # Of 0..7 the window about 0, 2, 4, 6 holds 0..3, 0..5, 1..7, 3..7.
-  sides = np.array([4, 6, 7, 5])
-  np.testing.assert_array_equal(y[0, :, :, 0], np.outer(sides, sides))
-
-
-def test_a_1x1_convolution_is_a_product_at_every_pixel():
-  conv = hourglass.Conv(4, 1)
-  generator = np.random.default_rng(0)
-  x = generator.normal(size=(2, 3, 5, 6)).astype(np.float32)
-  variables = conv.init(jax.random.key(0), x)
-  kernel, bias = (variables['params'][name] for name in ('kernel', 'bias'))
-  expected = jax.lax.conv_general_dilated(
-    x, kernel, (1, 1), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-  )
-  np.testing.assert_allclose(
-    conv.apply(variables, x), expected + np.asarray(bias), atol=1e-5
-  )
-
-
-def test_pooling_takes_the_maximum_of_four_pixels_and_upsampling_repeats_it():
-  x = np.array([[1, 2, 7, 0], [3, 4, 0, 0], [0, 0, 5, 5], [0, -1, 5, 5]])
-  pooled = hourglass.max_pool(jnp.asarray(x)[None, :, :, None])
-  np.testing.assert_array_equal(pooled[0, :, :, 0], [[4, 7], [0, 5]])
-  np.testing.assert_array_equal(
-    hourglass.upsample(pooled)[0, :, :, 0],
-    [[4, 4, 7, 7], [4, 4, 7, 7], [0, 0, 5, 5], [0, 0, 5, 5]],
-  )
-  image = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
-  np.testing.assert_array_equal(
-    hourglass.max_pool(jnp.asarray(image)), nn.max_pool(image, (2, 2), (2, 2))
-  )
