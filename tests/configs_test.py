@@ -1,9 +1,9 @@
 """Settings, and the files under `configs/`."""
 
 import ast
-import dataclasses
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -109,20 +109,101 @@ def test_missing_config_names_the_nearest():
     config_files.load('elsewhere/adam16.py')
 
 
-def test_check_names_an_impossible_setting():
-  cases = {
-    'steps': dataclasses.replace(Config(), steps=0),
-    'loss': dataclasses.replace(Config(), loss='l1'),
-    'data.image_size': dataclasses.replace(
-      Config(), data=config_lib.Data(image_size=100)
-    ),
-    'model.features': dataclasses.replace(
-      Config(), model=config_lib.Model(features=7)
-    ),
-    'optimizer.name': dataclasses.replace(
-      Config(), optimizer=config_lib.Optimizer(name='adamw')
-    ),
+NUMBERS = {'nan': math.nan, 'inf': math.inf, 'huge': 10**400}
+IMPOSSIBLE = {
+  'seed': [-1, 2**40, 1.0, True, math.nan, '1', None],
+  'steps': [0, 2e5, 2**31],
+  'batch_size': [0, -8],
+  'loss': ['l1', None, ''],
+  'ema_decay': [1.0, -0.1, *NUMBERS.values()],
+  'model': [None, config_lib.Data(), {'stacks': 2}],
+  'model.stacks': [0, 2.0],
+  'model.features': [7, 0],
+  'model.dtype': ['float16'],
+  'model.scan': [1, 'no'],
+  'data.dir': [None, 3],
+  'data.image_size': [100, 0],
+  'data.sigma': [0, -1.0, *NUMBERS.values()],
+  'data.shares': [(0,), (math.nan,), [1, 2]],
+  'augment.flip': [7, -0.1, True, math.nan],
+  'augment.rotation': [-1, 181, math.inf],
+  'augment.scale': [1.0, math.nan],
+  'optimizer.name': ['adamw'],
+  'optimizer.learning_rate': [-1e-3, *NUMBERS.values()],
+  'optimizer.warmup_steps': [-1, 100_000],
+  'optimizer.drop_steps': [(-5,), (5.0,), [5], 5, (5, 5), (7, 5), (0,)],
+  'optimizer.drop_factor': [-0.5, 2, math.nan],
+  'evaluate.figures': [-1],
+}
+
+
+def with_setting(name: str, value) -> Config:
+  config = Config()
+  *group, field = name.split('.')
+  setattr(getattr(config, group[0]) if group else config, field, value)
+  return config
+
+
+@pytest.mark.parametrize('name', IMPOSSIBLE)
+def test_check_names_an_impossible_setting(name):
+  for value in IMPOSSIBLE[name]:
+    with pytest.raises(UserError, match=rf'^config\.{name} is ') as refusal:
+      config_lib.check(with_setting(name, value))
+    assert 'must be' in str(refusal.value)
+    assert '\n' not in str(refusal.value)
+
+
+def test_check_refuses_what_is_no_number_in_every_float():
+  floats = {
+    name for name, v in config_lib.flat(Config()).items() if type(v) is float
   }
-  for name, config in cases.items():
-    with pytest.raises(UserError, match=f'config.{name} is'):
-      config_lib.check(config)
+  assert len(floats) >= 9
+  for name in floats:
+    with pytest.raises(UserError, match=rf'^config\.{name} is nan'):
+      config_lib.check(with_setting(name, math.nan))
+
+
+def test_check_bounds_every_number():
+  for name, value in config_lib.flat(Config()).items():
+    if type(value) in (int, float):
+      with pytest.raises(UserError, match=rf'^config\.{name} is -1000;'):
+        config_lib.check(with_setting(name, -1000))
+
+
+def test_check_takes_whole_numbers_for_fractions():
+  config_lib.check(with_setting('augment.rotation', 15))
+
+
+FAILING = {
+  'def get_config(:\n': 'own.py, line 1: invalid syntax',
+  'import os\nimport absent_module\n': "own.py, line 2: .*'absent_module'",
+  'def get_config():\n  return [][3]\n': 'own.py, line 2: IndexError',
+  'from hg_jax.base.config import Config\n\ndef get_config():\n'
+  '  return Config(stepz=3)\n': "own.py, line 4: .*'stepz'",
+  'config = 1\n': r'own.py defines no get_config\(\)',
+  'def get_config():\n  pass\n': r'own.py: get_config\(\) returns None',
+  'from ml_collections import ConfigDict\ndef get_config():\n'
+  '  return ConfigDict()\n': 'returns a ConfigDict; it must return a Config',
+  'def get_config(name):\n  pass\n': 'own.py: TypeError',
+  '\xff\n': 'own.py, line 1: ',
+}
+
+
+@pytest.mark.parametrize('text', FAILING)
+def test_failing_config_file_is_named_with_its_line(tmp_path, text):
+  path = tmp_path / 'own.py'
+  path.write_bytes(text.encode('latin-1'))
+  with pytest.raises(UserError, match=FAILING[text]) as refusal:
+    config_files.load(str(path))
+  assert '\n' not in str(refusal.value)
+
+
+@pytest.mark.parametrize('text', ['', '{', 'null', '[]', '{"model": 3}'])
+def test_damaged_saved_config_is_refused(text):
+  with pytest.raises(UserError, match=r'^config(\.\w+)* is '):
+    config_lib.from_json(text)
+
+
+def test_saved_config_with_an_impossible_value_is_refused():
+  with pytest.raises(UserError, match=r'config\.data\.sigma is nan'):
+    config_lib.from_json('{"data": {"sigma": NaN}}')

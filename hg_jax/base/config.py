@@ -8,15 +8,41 @@ LUA is Newell's pose-hg-train. Steps count optimizer updates.
 
 import dataclasses
 import json
+import operator
+import sys
+import typing
+from typing import Any
 
 from hg_jax.base.errors import UserError
+
+_INT_MAX = 2**31 - 1  # the device counts steps in 32 bits
+_FLOAT_MAX = sys.float_info.max
+# What `_setting` takes: whether a value keeps to a bound, and how to say so.
+_RULES = {
+  'least': (operator.ge, 'at least'),
+  'most': (operator.le, 'at most'),
+  'above': (operator.gt, 'above'),
+  'below': (operator.lt, 'below'),
+  'multiple_of': (lambda value, bound: value % bound == 0, 'a multiple of'),
+  'choices': (lambda value, choices: value in choices, 'one of'),
+}
+
+
+def _setting(default: Any, **allowed: Any):
+  """Returns a field with this default, and the bounds that `check` tests.
+
+  The bounds are those of `_RULES`; those of a tuple are of each number in it.
+  """
+  return dataclasses.field(default=default, metadata=allowed)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Model:
-  stacks: int = 8
-  features: int = 256  # channels of every hourglass, a multiple of 4
-  dtype: str = 'float32'  # of the computation: 'float32' or 'bfloat16'
+  stacks: int = _setting(8, least=1)
+  # Channels of every hourglass.
+  features: int = _setting(256, least=2, multiple_of=2)
+  # Of the computation.
+  dtype: str = _setting('float32', choices=('float32', 'bfloat16'))
   # BatchNorm statistics over the whole batch, whatever the number of devices.
   # False: over each device's part, as the report's DataParallel had it.
   sync_batch_norm: bool = True
@@ -36,47 +62,58 @@ class Data:
   dir: str = 'data/mpii'
   # Of the examples, for each of several datasets: (2, 1) shows the first
   # twice as often as the second. None: everyone as often.
-  shares: tuple[float, ...] = ()
-  image_size: int = 256  # px, of the network's input; heatmaps have a quarter
-  sigma: float = 1.0  # px of the heatmap; PORT: heatmap size / 64
+  shares: tuple[float, ...] = _setting((), above=0)
+  # Px of the network's input; heatmaps have a quarter. Two halvings lead to
+  # the heatmap and four more to the hourglass's bottom.
+  image_size: int = _setting(256, least=64, multiple_of=64)
+  # Px of the heatmap; PORT: heatmap size / 64.
+  sigma: float = _setting(1.0, above=0, most=64)
   # Keep the decoded crops on every device and make the inputs there; it takes
   # 0.6 MB a person at 448 px, and needs neither host cores nor TensorFlow.
   resident: bool = False
   # Leave out people whose prepared crop is corrupt rather than stop.
   skip_corrupt: bool = False
   # Draw this many people and prepare them when `dir` holds nothing yet.
-  synthetic_people: int = 0
+  synthetic_people: int = _setting(0, least=0)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Augment:
   """Half widths of uniform distributions about "no change"; PORT's values."""
 
-  rotation: float = 30.0  # degrees
-  scale: float = 0.25  # of the crop's side; larger shows more of the image
-  flip: float = 0.5  # probability
-  saturation: float = 0.5  # factor on the distance from gray
-  contrast: float = 0.5  # factor on the distance from mid-gray
-  brightness: float = 0.3  # added, fraction of white
+  # Degrees.
+  rotation: float = _setting(30.0, least=0, most=180)
+  # Of the crop's side; larger shows more of the image.
+  scale: float = _setting(0.25, least=0, below=1)
+  # Probability.
+  flip: float = _setting(0.5, least=0, most=1)
+  # Factor on the distance from gray.
+  saturation: float = _setting(0.5, least=0, most=1)
+  # Factor on the distance from mid-gray.
+  contrast: float = _setting(0.5, least=0, most=1)
+  # Added, fraction of white.
+  brightness: float = _setting(0.3, least=0, most=1)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Optimizer:
-  name: str = 'adam'  # 'adam', 'rmsprop' or 'sgd'
-  learning_rate: float = 1e-3
-  # 'steps', or 'cosine': half of one, from the full rate to 0 at the end.
-  schedule: str = 'steps'
-  warmup_steps: int = 0  # updates in which the rate rises from 0
+  name: str = _setting('adam', choices=('adam', 'rmsprop', 'sgd'))
+  learning_rate: float = _setting(1e-3, least=0, most=100)
+  # 'cosine': half of one, from the full rate to 0 at the end.
+  schedule: str = _setting('steps', choices=('steps', 'cosine'))
+  # Updates in which the rate rises from 0.
+  warmup_steps: int = _setting(0, least=0)
   # Of 'steps': the rate is multiplied by `drop_factor` after each of these.
-  drop_steps: tuple[int, ...] = (100_000,)
-  drop_factor: float = 0.2
+  drop_steps: tuple[int, ...] = _setting((100_000,), least=1)
+  drop_factor: float = _setting(0.2, least=0, most=1)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Evaluate:
-  batch_size: int = 32
+  batch_size: int = _setting(32, least=1)
   flip_test: bool = True
-  figures: int = 16  # overlays of the worst and of random people, each
+  # Overlays of the worst and of random people, each.
+  figures: int = _setting(16, least=0)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -86,22 +123,23 @@ class Config:
   augment: Augment = dataclasses.field(default_factory=Augment)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
-  seed: int = 0
-  batch_size: int = 16  # over all devices of all machines
+  seed: int = _setting(0, least=0)
+  # Over all devices of all machines.
+  batch_size: int = _setting(16, least=1)
   # Into how many parts each device divides its share of the batch; it takes
   # one after the other, to save memory. BatchNorm sees a part at a time.
-  accumulate_steps: int = 1
-  steps: int = 200_000
+  accumulate_steps: int = _setting(1, least=1)
+  steps: int = _setting(200_000, least=1)
   # Keep a moving average of the weights. It is evaluated as well, and used
   # instead of the weights; 0 keeps none, 0.999 is usual.
-  ema_decay: float = 0.0
+  ema_decay: float = _setting(0.0, least=0, below=1)
   init_from: str = ''  # folder of the run whose best weights to start from
   # 'mean' over stacks, joints and pixels (PORT) or the 'sum' over stacks of
   # the mean over joints and pixels (LUA).
-  loss: str = 'mean'
-  log_every: int = 100
-  checkpoint_every: int = 1_000
-  evaluate_every: int = 5_000
+  loss: str = _setting('mean', choices=('mean', 'sum'))
+  log_every: int = _setting(100, least=1)
+  checkpoint_every: int = _setting(1_000, least=1)
+  evaluate_every: int = _setting(5_000, least=1)
 
 
 def to_json(config: Config) -> str:
@@ -115,29 +153,35 @@ def from_json(text: str) -> Config:
   A setting that the text lacks has its default: the run is older than it.
 
   Raises:
-    UserError: a setting is unknown; names it.
+    UserError: the text is damaged, or names an unknown setting, or a value is
+      not allowed.
   """
-  return _from_dict(Config, json.loads(text), '')
+  try:
+    values = json.loads(text)
+  except json.JSONDecodeError as error:
+    raise UserError(f'config.json is not JSON: {error}.') from error
+  config = _from_dict(Config, values, 'config')
+  check(config)
+  return config
 
 
-def _from_dict(cls, values: dict, prefix: str):
-  types = {field.name: field.type for field in dataclasses.fields(cls)}
+def _from_dict(kind: type, values: Any, name: str) -> Any:
+  if not isinstance(values, dict):
+    raise UserError(f'{name} is {values!r}; it must be a {kind.__name__}.')
+  types = {field.name: field.type for field in dataclasses.fields(kind)}
   if unknown := sorted(values.keys() - types.keys()):
-    names = ', '.join(f'config.{prefix}{name}' for name in unknown)
+    names = ', '.join(f'{name}.{setting}' for setting in unknown)
     raise UserError(
       f'this version of hg_jax has no setting {names}, which the run was '
       'saved with.'
     )
-  return cls(
-    **{
-      name: _from_dict(types[name], value, f'{prefix}{name}.')
-      if dataclasses.is_dataclass(types[name])
-      else tuple(value)
-      if isinstance(value, list)
-      else value
-      for name, value in values.items()
-    }
-  )
+  fields = {}
+  for setting, value in values.items():
+    if dataclasses.is_dataclass(types[setting]):
+      value = _from_dict(types[setting], value, f'{name}.{setting}')
+    # JSON has no tuples.
+    fields[setting] = tuple(value) if isinstance(value, list) else value
+  return kind(**fields)
 
 
 def flat(config: Config) -> dict[str, object]:
@@ -152,68 +196,57 @@ def flat(config: Config) -> dict[str, object]:
 
 
 def check(config: Config) -> None:
-  """Refuses a config that cannot be trained.
+  """Refuses a setting of the wrong type or outside of its allowed values.
 
   Raises:
-    UserError: names the field, its value and what is allowed.
+    UserError: names the setting, its value and what is allowed.
   """
-  positive = {
-    'model.stacks': config.model.stacks,
-    'data.sigma': config.data.sigma,
-    'evaluate.batch_size': config.evaluate.batch_size,
-    'batch_size': config.batch_size,
-    'accumulate_steps': config.accumulate_steps,
-    'steps': config.steps,
-    'log_every': config.log_every,
-    'checkpoint_every': config.checkpoint_every,
-    'evaluate_every': config.evaluate_every,
-  }
-  for name, value in positive.items():
-    if value <= 0:
-      raise UserError(f'config.{name} is {value}; it must be above 0.')
-  choices = {
-    'model.dtype': (config.model.dtype, ('float32', 'bfloat16')),
-    'optimizer.name': (config.optimizer.name, ('adam', 'rmsprop', 'sgd')),
-    'optimizer.schedule': (config.optimizer.schedule, ('steps', 'cosine')),
-    'loss': (config.loss, ('mean', 'sum')),
-  }
-  for name, (value, allowed) in choices.items():
-    if value not in allowed:
-      raise UserError(
-        f'config.{name} is {value!r}; choose {" or ".join(allowed)}.'
-      )
-  _check_rates(config)
-  # Two halvings to the heatmap and four more to the hourglass's bottom.
-  if config.data.image_size < 64 or config.data.image_size % 64:
+  _check_fields(config, 'config')
+  optimizer, ends = config.optimizer, [config.steps]
+  if optimizer.schedule == 'steps':
+    ends += optimizer.drop_steps
+  if optimizer.warmup_steps >= min(ends):
     raise UserError(
-      f'config.data.image_size is {config.data.image_size}; it must be a '
-      'multiple of 64.'
+      f'config.optimizer.warmup_steps is {optimizer.warmup_steps}; it must '
+      f'be below {min(ends)}, where the rate falls or the training ends.'
     )
-  # The stem begins with a quarter of them.
-  if config.model.features < 4 or config.model.features % 4:
+  if sorted(set(optimizer.drop_steps)) != list(optimizer.drop_steps):
     raise UserError(
-      f'config.model.features is {config.model.features}; it must be a '
-      'multiple of 4.'
+      f'config.optimizer.drop_steps is {optimizer.drop_steps}; each must be '
+      'above the one before.'
     )
 
 
-def _check_rates(config: Config) -> None:
-  settings = config.optimizer
-  if not 0 <= settings.learning_rate < float('inf'):
-    raise UserError(
-      f'config.optimizer.learning_rate is {settings.learning_rate}; it must '
-      'be a number of at least 0.'
+def _check_fields(settings: Any, name: str) -> None:
+  for field in dataclasses.fields(settings):
+    path, value = f'{name}.{field.name}', getattr(settings, field.name)
+    if wanted := _type_wanted(value, field.type):
+      raise UserError(f'{path} is {value!r}; it must be {wanted}.')
+    if dataclasses.is_dataclass(value):
+      _check_fields(value, path)
+    for number_or_text in value if isinstance(value, tuple) else (value,):
+      for rule, bound in field.metadata.items():
+        is_allowed, words = _RULES[rule]
+        if not is_allowed(number_or_text, bound):
+          raise UserError(f'{path} is {value!r}; it must be {words} {bound}.')
+
+
+def _type_wanted(value: Any, kind: Any) -> str | None:
+  """Returns what a setting of this type holds, if `value` is not of it."""
+  if item_kinds := typing.get_args(kind):  # of tuple[int, ...]
+    if type(value) is not tuple:
+      return 'a tuple, such as (1, 2)'
+    return next(
+      filter(None, (_type_wanted(v, item_kinds[0]) for v in value)), None
     )
-  ends = [config.steps]
-  if settings.schedule == 'steps':
-    ends += settings.drop_steps
-  if not 0 <= settings.warmup_steps < min(ends):
-    raise UserError(
-      f'config.optimizer.warmup_steps is {settings.warmup_steps}; it must be '
-      f'at least 0 and below {min(ends)}, where the rate falls or ends.'
-    )
-  if not 0 <= config.ema_decay < 1:
-    raise UserError(
-      f'config.ema_decay is {config.ema_decay}; it must be at least 0 and '
-      'below 1.'
-    )
+  if kind is int:
+    is_right = type(value) is int and abs(value) <= _INT_MAX
+    return None if is_right else f'a whole number of at most {_INT_MAX}'
+  if kind is float:
+    # An int serves as well. No comparison with NaN is true.
+    is_right = type(value) in (int, float) and abs(value) <= _FLOAT_MAX
+    return None if is_right else 'a finite number'
+  if type(value) is not kind:
+    words = {bool: 'True or False', str: 'a text in quotes'}
+    return words.get(kind, f'a {kind.__name__}')
+  return None

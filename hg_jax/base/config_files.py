@@ -1,7 +1,7 @@
 """Finds and loads the files under `configs/`: the user's, and those shipped."""
 
 import difflib
-import importlib.util
+import traceback
 from pathlib import Path
 
 from hg_jax.base.config import Config
@@ -35,16 +35,47 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Config:
-  """Returns what `get_config` of the file that `name` means returns.
+  """Returns the config of the file that `name` means.
 
   Raises:
-    UserError: there is no such file.
+    UserError: there is no such file, it fails, or its `get_config` returns no
+      Config; names the file, and the line where there is one.
   """
   path = find(name)
-  spec = importlib.util.spec_from_file_location(f'config_{path.stem}', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config()
+  module = {'__name__': path.stem, '__file__': str(path)}
+  try:
+    exec(compile(path.read_bytes(), path, 'exec'), module)
+    config = module['get_config']() if 'get_config' in module else None
+  # The file is the user's code, which can fail in any way.
+  except Exception as error:
+    raise UserError(f'{path}{_line(path, error)}: {_reason(error)}') from error
+  if 'get_config' not in module:
+    raise UserError(f'{path} defines no get_config().')
+  if not isinstance(config, Config):
+    raise UserError(
+      f'{path}: get_config() returns {_name(config)}; it must return a Config '
+      'of hg_jax.base.config.'
+    )
+  return config
+
+
+def _name(value: object) -> str:
+  return 'None' if value is None else f'a {type(value).__name__}'
+
+
+def _line(path: Path, error: Exception) -> str:
+  """Returns ', line 3' for the last line of the file that led to the error."""
+  if isinstance(error, SyntaxError) and error.filename == str(path):
+    return f', line {error.lineno}'
+  frames = traceback.extract_tb(error.__traceback__)
+  lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+  return f', line {lines[-1]}' if lines else ''
+
+
+def _reason(error: Exception) -> str:
+  if isinstance(error, SyntaxError):
+    return error.msg
+  return f'{type(error).__name__}: {error}'.removesuffix(': ')
 
 
 def _shipped_folder() -> Path:
