@@ -10,8 +10,10 @@ PORT's identity residuals, and the batch counts of its BatchNorms (SPEC 1.1,
 1.2). From PORT these are dropped; to PORT they are zeros.
 """
 
+import argparse
 import pickle
 import re
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,27 +197,78 @@ def _import_torch(purpose: str):
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
-  """Reads a state_dict that PyTorch saved, by itself or in a checkpoint.
+  """Reads the network's state_dict from a file that PyTorch saved.
+
+  It may lie within a checkpoint, under any name, beside numbers, options and
+  optimizer states.
 
   Raises:
-    UserError: PyTorch is not installed, or the file holds no state_dict.
+    UserError: PyTorch is not installed, the file cannot be read without
+      running code that it holds, or it has no tensors or several networks.
   """
   torch = _import_torch(f'reading {path}')
   try:
-    # Reads tensors and runs no code that the file may hold.
-    saved = torch.load(path, map_location='cpu', weights_only=True)
+    with torch.serialization.safe_globals(_harmless()):
+      saved = torch.load(path, map_location='cpu', weights_only=True)
   except OSError as error:
     raise UserError(f'cannot read {path}: {error.strerror}') from error
   except (EOFError, pickle.UnpicklingError, RuntimeError, ValueError) as error:
+    if refused := re.search(r'GLOBAL (\S+) was not an allowed', str(error)):
+      raise UserError(
+        f'{path} holds an object of {refused[1]}, and reading it could run '
+        'code; save the state_dict alone: torch.save(model.state_dict(), FILE).'
+      ) from error
     raise UserError(f'{path} is no file of PyTorch weights') from error
-  if isinstance(saved, dict):
-    saved = saved.get('state_dict', saved)
-  if not isinstance(saved, dict) or not all(
-    isinstance(value, torch.Tensor) for value in saved.values()
-  ):
+  dicts = dict(_tensor_dicts(saved, torch.Tensor, ''))
+  networks = {name: d for name, d in dicts.items() if _has_head(d)}
+  if len(networks) > 1:
+    raise UserError(
+      f'{path} holds {len(networks)} networks, {_few(networks)}; save the '
+      'state_dict of one alone.'
+    )
+  if not dicts:
     raise UserError(f'{path} holds no state_dict: a dict of names and tensors')
+  # Without a network of PORT's, the first shows what there is instead.
+  state_dict = next(iter((networks or dicts).values()))
   # Half precision becomes float32, as the network computes.
-  return {name: value.float().numpy() for name, value in saved.items()}
+  return {name: value.float().numpy() for name, value in state_dict.items()}
+
+
+def _harmless() -> list[Any]:
+  """Returns types of plain values that checkpoints hold beside tensors."""
+  multiarray = np._core.multiarray
+  return [
+    argparse.Namespace,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(code)) for code in '?bhilqBHILQefd'},
+    *(
+      (getattr(multiarray, name), f'numpy.{core}.multiarray.{name}')
+      for name in ('scalar', '_reconstruct')
+      for core in ('core', '_core')  # of NumPy 1 and 2
+    ),
+  ]
+
+
+def _tensor_dicts(
+  value: Any, tensor: type, name: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Yields every dict that has names of tensors, within dicts, by its name."""
+  if not isinstance(value, dict):
+    return
+  tensors = {
+    key: item
+    for key, item in value.items()
+    if isinstance(key, str) and isinstance(item, tensor)
+  }
+  if tensors:
+    yield name, tensors
+  for key, item in value.items():
+    yield from _tensor_dicts(item, tensor, f'{name}.{key}'.removeprefix('.'))
+
+
+def _has_head(names: Iterable[str]) -> bool:
+  return any(f'.{name}'.endswith(f'.{_HEAD}') for name in names)
 
 
 def convert(path: Path, output: Path) -> None:

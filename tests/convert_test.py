@@ -1,3 +1,4 @@
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -144,16 +145,31 @@ def torch():
   return pytest.importorskip('torch', reason='its files take PyTorch')
 
 
-@pytest.mark.parametrize('wrapped', [False, True])
-def test_convert_makes_a_run_of_a_checkpoint(torch, tmp_path, wrapped):
+WRAPPERS = {
+  'alone': lambda weights: weights,
+  'state_dict': lambda weights: {
+    'state_dict': weights, 'optimizer': {'state': {}}, 'epoch': 7,
+  },
+  'model': lambda weights: {
+    'model': weights, 'args': argparse.Namespace(lr=1e-3, name='hg'),
+  },
+  'state': lambda weights: {
+    'state': weights, 'best': np.float64(0.5), 'losses': np.arange(3.0),
+  },
+  'model_state_dict': lambda weights: {'model_state_dict': weights},
+  'beside scalars': lambda weights: {**weights, 'epoch': 7, 'name': 'hg'},
+  'deep': lambda weights: {'ckpt': {'nets': {'pose': weights}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('wrapper', WRAPPERS)
+def test_convert_makes_a_run_of_a_checkpoint(torch, tmp_path, wrapper):
   variables = random_variables()
   saved = {
     f'model.module.{name}': torch.from_numpy(value.copy())
     for name, value in convert.to_torch(variables).items()
   }
-  if wrapped:
-    saved = {'state_dict': saved, 'optimizer': {'state': {}}, 'epoch': 7}
-  torch.save(saved, tmp_path / 'checkpoint.pt')
+  torch.save(WRAPPERS[wrapper](saved), tmp_path / 'checkpoint.pt')
   convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
 
   config = checkpoint.load_config(tmp_path / 'run')
@@ -242,7 +258,7 @@ def test_load_refuses_what_is_no_checkpoint(torch, tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match='checkpoint.pt is no file of PyTorch'):
       convert.convert(path, output)
-  for saved in ([1, 2], {'epoch': 3}, {'state_dict': torch.zeros(2)}):
+  for saved in ([1, 2], {'epoch': 3}, {'state_dict': [torch.zeros(2)]}):
     torch.save(saved, path)
     with pytest.raises(UserError, match='checkpoint.pt holds no state_dict'):
       convert.convert(path, output)
@@ -250,6 +266,30 @@ def test_load_refuses_what_is_no_checkpoint(torch, tmp_path):
   with pytest.raises(UserError, match='checkpoint.pt: .* unexpected weight'):
     convert.convert(path, output)
   assert not output.exists()
+
+
+def test_load_names_the_object_that_could_run_code(torch, tmp_path):
+  path = tmp_path / 'checkpoint.pt'
+  ran = tmp_path / 'ran'
+
+  class Attack:
+    def __reduce__(self):
+      return Path.touch, (ran,)
+
+  for saved in ({'state_dict': {}, 'x': Attack()}, torch.nn.Linear(2, 2)):
+    for zipped in (True, False):
+      torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+      with pytest.raises(UserError, match='could run code; save the state_di'):
+        convert.load(path)
+  assert not ran.exists()
+
+
+def test_load_refuses_several_networks(torch, tmp_path):
+  path = tmp_path / 'checkpoint.pt'
+  weights = {'outs.0.conv.weight': torch.zeros(16, 8, 1, 1)}
+  torch.save({'model': weights, 'ema': {'module': weights}}, path)
+  with pytest.raises(UserError, match='2 networks, ema.module and 1 more'):
+    convert.load(path)
 
 
 def test_command_needs_a_file_and_a_folder():
