@@ -2,12 +2,17 @@
 
   python -m hg_jax.compare runs/rmsprop8 runs/adam16 --output=comparison
 
-Scores compare only in one convention (`pckh.TOTALS`), on one split and for
-the same people. --published adds others' results: all of them to the table,
-those of the chosen --convention to Figure 7.
+Scores compare only by one metric, in one convention and for the same people.
+--published adds others' results on MPII's 2,958 validation people, if the
+runs are scored on them: all to the table, those of --convention to Figure 7.
+
+  python -m hg_jax.compare before.json after.json
+
+prints the ratios of what `benchmark --json` measured.
 """
 
 import json
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,21 +21,104 @@ from matplotlib.figure import Figure
 
 from hg_jax.base import command
 from hg_jax.base.errors import UserError
+from hg_jax.data import mpii
 from hg_jax.evaluation import finished
 from hg_jax.evaluation.finished import Run
-from hg_jax.metrics import pckh
+from hg_jax.metrics import pck, tables
+from hg_jax.metrics.pck import Metric
 from hg_jax.pictures import plots
 
 
 def main(paths: list[str]) -> None:
   options = flags.FLAGS
+  if paths and all(path.endswith('.json') for path in paths):
+    return print(benchmarks(paths))
   if not options.output:
     raise UserError('say where to write: --output=DIR.')
   runs = finished.load(paths)
+  metric = pck.create_metric(runs[0].skeleton)
+  if options.convention not in metric.totals:
+    raise UserError(
+      f'--convention={options.convention} is not one of the totals of '
+      f'{metric.name()}: {", ".join(metric.totals)}.'
+    )
   published = finished.load_published() if options.published else []
+  if published and not scored_on_mpii(runs[0]):
+    print(
+      "Published results are left out: they are PCKh on MPII's 2,958 "
+      f'validation people, these {metric.name()} on {_people(runs)}.'
+    )
+    published = []
   output = Path(options.output)
   write(runs, published, output, convention=options.convention)
   print(f'{output}: figure7 and figure8 (.png, .svg), table.md, table.json')
+
+
+def scored_on_mpii(run: Run) -> bool:
+  """Whether these are PCKh of MPII's 2,958 validation people."""
+  listed = mpii.validation_list()
+  # Results did not always say who the people were.
+  people = run.results.get('people_id', finished.people_id(*listed))
+  return (
+    run.skeleton.metric == 'pckh'
+    and run.results['people'] == len(listed[0])
+    and people == finished.people_id(*listed)
+  )
+
+
+def benchmarks(paths: Sequence[str]) -> str:
+  """Compares what `benchmark --json` wrote, as ratios to the first file.
+
+  Raises:
+    UserError: a file is missing, damaged or measures something else.
+  """
+  results = []
+  for path in paths:
+    try:
+      results.append(json.loads(Path(path).read_text()))
+      what, machine = (results[-1][key] for key in ('what', 'machine'))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+      raise UserError(
+        f'{path} is not what `benchmark --json` prints ({error}).'
+      ) from error
+    if what != results[0]['what']:
+      raise UserError(
+        f'{paths[0]} measures {results[0]["what"]}, {path} {what}.'
+      )
+  letters = string.ascii_uppercase[: len(paths)]
+  columns = [_numbers(result) for result in results]
+  rows = {}
+  for name, first in columns[0].items():
+    values = [column.get(name) for column in columns]
+    if any(value not in (None, first) for value in values):
+      rows[name] = dict(zip(letters, values, strict=True)) | {
+        f'{letter} / A': value / first if value is not None and first else None
+        for letter, value in zip(letters[1:], values[1:], strict=True)
+      }
+  return '\n'.join(
+    [
+      *(
+        f'{letter}: {path} on {result["machine"]}'
+        for letter, path, result in zip(letters, paths, results, strict=True)
+      ),
+      'The machines differ: so may the times for that alone.'
+      if any(result['machine'] != results[0]['machine'] for result in results)
+      else 'The machines are alike.',
+      '',
+      *(tables.grid(rows, '.4g') if rows else ['All numbers are equal.']),
+    ]
+  )
+
+
+def _numbers(values: Mapping, prefix: str = '') -> dict[str, float]:
+  """The numbers of a benchmark by dotted name, less those of the machine."""
+  numbers = {}
+  for key, value in values.items():
+    if isinstance(value, dict) and key != 'machine':
+      numbers |= _numbers(value, f'{prefix}{key}.')
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+      numbers[prefix + key] = value
+  return numbers
 
 
 def write(
@@ -69,6 +157,7 @@ def bars_by_joint(
   Published rows are drawn where they are of the same convention and split
   and have a value for every group.
   """
+  metric = pck.create_metric(runs[0].skeleton)
   first = runs[0].results
   groups = list(first['groups'])
   rows = {
@@ -88,24 +177,25 @@ def bars_by_joint(
       for run in runs
     },
     rows,
-    title=f'Accuracy by joint: {_people(runs)}{gray}',
-    label='PCKh@0.5, % of labeled joints',
+    title=f'{metric.name()} by joint: {_people(runs)}{gray}',
+    label=f'{metric.name()}, % of labeled joints',
   )
 
 
 def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
-  """Draws Figure 8: validation loss and PCKh over the steps of training.
+  """Draws Figure 8: validation loss and score over the steps of training.
 
   Losses of heatmaps with wider peaks are higher; where runs differ in that,
   their skill is drawn, the share of the all-zero prediction's loss removed.
   """
+  metric = pck.create_metric(runs[0].skeleton)
   widths = {
     run.config['data.sigma'] / run.config['data.image_size'] for run in runs
   }
   labels = {
     'loss': 'Validation loss, mean squared error per heatmap pixel',
     'skill': 'Validation skill, 1 - loss / loss of all zeros',
-    convention: f'Validation PCKh@0.5 {convention}, %',
+    convention: f'Validation {metric.name()} {convention}, %',
   }
   del labels['skill' if len(widths) == 1 else 'loss']
   return plots.curves(
@@ -122,6 +212,7 @@ def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
 
 def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
   """Lists all numbers, and the settings that differ, for readers."""
+  metric = pck.create_metric(runs[0].skeleton)
   changed = [
     [f'`{key}`', *(f'`{value}`' for value in values)]
     for key, values in finished.differences(runs).items()
@@ -136,10 +227,11 @@ def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
     for run, row in zip(runs, by_stack, strict=True)
   ]
   parts = [
-    f'# PCKh: {_people(runs)}',
-    'Percent, at 0.5 unless it says otherwise; ± is one standard error.',
-    _scores(runs),
-    '\n'.join(f'- `{name}`: {t.source}' for name, t in pckh.TOTALS.items()),
+    f'# {metric.name()}: {_people(runs)}',
+    f'Percent, at {metric.threshold:g} unless it says otherwise; ± is one '
+    'standard error.',
+    _scores(runs, metric),
+    '\n'.join(f'- `{name}`: {t.source}' for name, t in metric.totals.items()),
     '## Settings that differ',
     _table(['setting', *(run.name for run in runs)], changed)
     if changed
@@ -157,24 +249,28 @@ def _people(runs: Sequence[Run]) -> str:
   return f'{first["people"]:,} people of the {first["split"]} split'
 
 
-def _scores(runs: Sequence[Run]) -> str:
+def _scores(runs: Sequence[Run], metric: Metric) -> str:
   rows = []
   for results in (run.results for run in runs):
-    errors = results['standard_error']
-    rows.append({name: _number(x) for name, x in results['groups'].items()})
-    rows[-1] |= {
+    errors, fine = results['standard_error'], f'at_{metric.fine:g}'
+    row = {name: _number(x) for name, x in results['groups'].items()}
+    row |= {
       name: f'{_number(total)} ± {_number(errors[name])}'
       for name, total in results['totals'].items()
     }
-    rows[-1] |= {
-      f'{name} at 0.1': _number(results['totals_at_0.1'][name])
-      for name in ('all_joints', 'standard')
+    row |= {
+      f'{name} at {metric.fine:g}': _number(results[f'totals_{fine}'][name])
+      for name in dict.fromkeys(['all_joints', metric.curve])
     }
-    rows[-1] |= {'AUC': _number(results['auc']), 'step': f'{results["step"]:,}'}
+    row |= {name: f'{x:.3f}' for name, x in results.get('oks', {}).items() if x}
+    row |= {'AUC': _number(results['auc']), 'step': f'{results["step"]:,}'}
+    rows.append(row)
+  columns = list(dict.fromkeys(name for row in rows for name in row))
   lines = [
-    [run.name, *row.values()] for run, row in zip(runs, rows, strict=True)
+    [run.name, *(row.get(name, '') for name in columns)]
+    for run, row in zip(runs, rows, strict=True)
   ]
-  return _table(['run', *rows[0]], lines)
+  return _table(['run', *columns], lines)
 
 
 def _published(published: Sequence[Mapping]) -> str:
@@ -204,7 +300,5 @@ if __name__ == '__main__':
   # Defined for the command alone: others have flags of the same names.
   flags.DEFINE_string('output', None, 'Folder to write to.')
   flags.DEFINE_bool('published', False, "Others' published results as well.")
-  flags.DEFINE_enum(
-    'convention', 'all_joints', list(pckh.TOTALS), 'The total of the figures.'
-  )
+  flags.DEFINE_string('convention', 'all_joints', 'The total of the figures.')
   command.run(main)

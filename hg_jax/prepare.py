@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
     images=Path(FLAGS.images),
     annotations=Path(FLAGS.annotations),
     data_dir=Path(FLAGS.data_dir),
-    validation=Path(FLAGS.validation) if FLAGS.validation else None,
+    validation=Path(FLAGS.validation).resolve() if FLAGS.validation else None,
     validation_share=FLAGS.validation_share,
     category=FLAGS.category,
     flip_pairs=FLAGS.flip_pairs,

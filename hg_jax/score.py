@@ -1,32 +1,37 @@
-"""Scores files of predictions, ours or anyone's, on MPII's validation people.
+"""Scores files of predictions, ours or anyone's, against their people's truth.
 
   python -m hg_jax.score PREDICTIONS... --annotations=valid.h5
+  python -m hg_jax.score runs/adam16/predictions.h5 --annotations=data/mpii
+  python -m hg_jax.score results.json --annotations=person_keypoints.json
 
-Predictions are px of the image, of the 2,958 people in standard order:
+Predictions are px of the image, the people those of --split:
 
-  .h5, .mat        `preds`, people x 16 x 2 or 2 x 16 x people
   predictions.h5   as evaluation writes it: `joints`, `image`, `image_index`
                    and `person_index`; any of the people, in any order
+  .h5, .mat        `preds`, people x K x 2 or 2 x K x people, of all people in
+                   standard order; for MPII the 2,958 with K = 16
+  .json            COCO results: scored by COCO's average precision alone
 
-Axes: P people, n of them in a file, K = 16 joints.
+Axes: P people, n of them in a file, K joints.
 """
 
 import dataclasses
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
-import scipy.io
 from absl import flags
 
 from hg_jax.base.command import run
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import annotations, mpii, records
 from hg_jax.data.people import People
-from hg_jax.metrics import pckh
+from hg_jax.evaluation import coco_truth, predictions
+from hg_jax.evaluation.predictions import Predictions
+from hg_jax.metrics import pck, pcp, tables
+from hg_jax.metrics.pck import Metric
 
 FLAGS = flags.FLAGS
 
@@ -35,32 +40,37 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'annotations',
     None,
-    'The truth: valid.h5, gt_valid.mat, mpii_annotations.json[.gz] or '
+    'The truth: a folder of prepared people, COCO keypoints JSON, or of MPII '
+    'valid.h5, gt_valid.mat, mpii_annotations.json[.gz] or '
     'mpii_human_pose_v1_u12_1.mat.',
   )
+  flags.DEFINE_string('split', 'valid', 'Of a folder of prepared people.')
+  flags.DEFINE_string('category', None, 'Of COCO JSON with several.')
   flags.DEFINE_string(
-    'plot', None, 'Picture to write: PCKh over the threshold, a line per file.'
+    'plot', None, 'Picture to write: PCK over the threshold, a line per file.'
   )
   flags.DEFINE_bool('json', False, 'Print JSON: a list, an object per file.')
 
 
-_OURS = ('image', 'image_index', 'person_index', 'joints')
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Predictions:
-  """The predictions of a file for P annotated people, or for some of them.
+class Truth:
+  """Annotated people and what they are scored by.
 
   Attributes:
-    file: its path, as given.
-    joints: f32[P, K, 2], px of the image; NaN of people it does not have.
+    name: who they are, for titles.
+    people: P of them.
+    skeleton: of their joints.
+    coco_file: the COCO keypoints file that they are of, if any.
   """
 
-  file: str
-  joints: np.ndarray
+  name: str
+  people: People
+  skeleton: Skeleton
+  coco_file: Path | None = None
 
-  def has(self) -> np.ndarray:  # bool[P]
-    return ~np.isnan(self.joints[:, 0, 0])
+  @property
+  def metric(self) -> Metric:
+    return pck.create_metric(self.skeleton)
 
 
 def main(paths: list[str]) -> None:
@@ -68,48 +78,113 @@ def main(paths: list[str]) -> None:
     raise UserError('no file of predictions is given; see --help.')
   if not FLAGS.annotations:
     raise UserError('--annotations is missing; see --help.')
-  people = mpii.load_evaluation(FLAGS.annotations)
-  files = [load(path, people) for path in paths]
-  if FLAGS.plot:
-    plot(files, people, Path(FLAGS.plot))
-  results = [summarize(file, people) for file in files]
-  for file, result in zip(files[1:], results[1:], strict=True):
-    result['difference'] = difference(files[0], file, people)
-  print(
-    json.dumps(results, indent=2)
-    if FLAGS.json
-    else report(results, len(people))
+  truth = load_truth(Path(FLAGS.annotations), FLAGS.split, FLAGS.category)
+  if all(path.endswith('.json') for path in paths):
+    results = [summarize_coco(path, truth) for path in paths]
+  else:
+    files = [
+      predictions.load(path, truth.people, truth.skeleton) for path in paths
+    ]
+    results = [summarize(file, truth) for file in files]
+    for file, result in zip(files[1:], results[1:], strict=True):
+      result['difference'] = difference(files[0], file, truth)
+    if FLAGS.plot:
+      plot(files, truth, Path(FLAGS.plot))
+  print(json.dumps(results, indent=2) if FLAGS.json else report(results, truth))
+
+
+def load_truth(path: Path, split: str, category: str | None) -> Truth:
+  """Reads annotated people of any form.
+
+  Args:
+    path: of the annotations, or of a folder of prepared people.
+    split: of prepared people.
+    category: of a COCO keypoints file.
+
+  Raises:
+    UserError: there is no such file, it is damaged or of another form.
+  """
+  if path.is_dir() and records.prepared(path):
+    crops = records.read(path, split)
+    metric = pck.create_metric(crops.skeleton)
+    return Truth(
+      name=f'{split} people of {path}',
+      people=crops.people,
+      skeleton=crops.skeleton,
+      coco_file=coco_truth.file_of(path, split, metric),
+    )
+  if contents := annotations.read_coco_contents(path):
+    people, skeleton = annotations.read_everyone(
+      path, contents, category=category
+    )
+    return Truth(
+      name=f'people of {path}', people=people, skeleton=skeleton, coco_file=path
+    )
+  return Truth(
+    name='MPII validation people',
+    people=mpii.load_evaluation(path),
+    skeleton=mpii.SKELETON,
   )
 
 
 def _scores(
   file: Predictions,
-  people: People,
+  truth: Truth,
   of: np.ndarray,  # bool[P], n people
-) -> tuple[pckh.Counts, dict[str, np.ndarray]]:
+) -> tuple[pck.Counts, dict[str, np.ndarray]]:
   """The counts, and the influences f64[n], of some people."""
-  joints, truth = file.joints[of], people[of]
-  return (
-    pckh.count(
-      joints, truth.joints, truth.labeled, truth.visible, truth.reference
-    ),
-    pckh.influences(joints, truth.joints, truth.labeled, truth.reference),
+  joints, people, metric = file.joints[of], truth.people[of], truth.metric
+  counts = pck.count(
+    joints,
+    people.joints,
+    people.labeled,
+    people.visible,
+    people.reference,
+    thresholds=metric.thresholds,
+  )
+  return counts, metric.influences(
+    joints, people.joints, people.labeled, people.reference
   )
 
 
-def summarize(file: Predictions, people: People) -> dict:
-  """Returns all numbers of a file, in percent; see `pckh.summarize`."""
-  counts, influences = _scores(file, people, file.has())
-  return {
+def summarize(file: Predictions, truth: Truth) -> dict:
+  """Returns all numbers of a file, in percent; see `Metric.summarize`."""
+  has, metric = file.has(), truth.metric
+  counts, influences = _scores(file, truth, has)
+  summary = {
     'file': file.file,
-    'people': int(file.has().sum()),
-    **pckh.summarize(counts),
-    'standard_error': pckh.standard_errors(influences),
+    'people': int(has.sum()),
+    **metric.summarize(counts),
+    'standard_error': pck.standard_errors(influences),
   }
+  joints, people = file.joints[has], truth.people[has]
+  if metric.kind == 'pck_torso':
+    limbs = truth.skeleton.limbs
+    summary['pcp'] = pcp.pcp(joints, people.joints, people.labeled, limbs)
+  oks = coco_truth.summarize(
+    truth.coco_file, people, metric, joints, file.score[has]
+  )
+  return summary | oks
 
 
-def difference(first: Predictions, second: Predictions, people: People) -> dict:
-  """`second` minus `first`, points of PCKh@0.5, on the people both have.
+def summarize_coco(path: str, truth: Truth) -> dict:
+  """Returns COCO's average precision of a file of COCO results.
+
+  Raises:
+    UserError: the truth is not of COCO form, or these are not its results.
+  """
+  if truth.coco_file is None:
+    raise UserError(
+      f'{path} can be scored if --annotations is a COCO keypoints file.'
+    )
+  numbers = coco_truth.of_results(
+    truth.coco_file, Path(path), truth.people, truth.metric
+  )
+  return {'file': path, 'oks': numbers}
+
+
+def difference(first: Predictions, second: Predictions, truth: Truth) -> dict:
+  """`second` minus `first`, points of the totals, on the people both have.
 
   The standard error is that of the paired difference.
 
@@ -119,10 +194,11 @@ def difference(first: Predictions, second: Predictions, people: People) -> dict:
   common = first.has() & second.has()
   if not common.any():
     raise UserError(f'{first.file} and {second.file} have nobody in common.')
+  metric = truth.metric
   counts, moves = zip(
-    *(_scores(file, people, common) for file in (first, second)), strict=True
+    *(_scores(file, truth, common) for file in (first, second)), strict=True
   )
-  before, after = (pckh.at(pckh.TOTALS, each) for each in counts)
+  before, after = (metric.at(metric.totals, each) for each in counts)
   return {
     'from': first.file,
     'people': int(common.sum()),
@@ -130,144 +206,72 @@ def difference(first: Predictions, second: Predictions, people: People) -> dict:
       name: None if value is None else round(value - before[name], 4)
       for name, value in after.items()
     },
-    'standard_error': pckh.standard_errors(
-      {name: moves[1][name] - moves[0][name] for name in pckh.TOTALS}
+    'standard_error': pck.standard_errors(
+      {name: moves[1][name] - moves[0][name] for name in metric.totals}
     ),
   }
 
 
-def load(path: str | Path, people: People) -> Predictions:
-  """Reads a file of predictions for `people`, or for some of them.
-
-  Raises:
-    UserError: there is no such file, it is damaged, of another form or of
-      other people, or a prediction is not a number.
-  """
-  path = Path(path)
-  columns = _read(path)
-  if 'preds' in columns:
-    rows, given = np.arange(len(people)), columns['preds']
-    if given.shape == (2, mpii.NUM_JOINTS, len(people)):
-      given = given.T
-  elif columns.keys() >= set(_OURS):
-    rows, given = _rows(columns, people, path), columns['joints']
-  else:
-    raise UserError(
-      f'{path} has neither `preds` nor `joints`, `image`, `image_index` and '
-      '`person_index`: it is not a file of predictions.'
-    )
-  if given.shape != (shape := (len(rows), mpii.NUM_JOINTS, 2)):
-    raise UserError(
-      f'{path} has joints of shape {given.shape}; for {len(rows):,} people '
-      f'it must be {shape} or {shape[::-1]}.'
-    )
-  if given.dtype.kind not in 'fiu':
-    raise UserError(f'{path} has predictions that are not numbers.')
-  if (bad := ~np.isfinite(given).all(axis=-1)).any():
-    row, joint = np.argwhere(bad)[0]
-    x, y = given[row, joint]
-    raise UserError(
-      f'{path} has {mpii.SKELETON.joints[joint]} of person {rows[row]} '
-      f'({people.image[rows[row]]}) at ({x:g}, {y:g}); every joint of every '
-      'person needs a position.'
-    )
-  joints = np.full((len(people), *shape[1:]), np.nan, np.float32)
-  joints[rows] = given
-  return Predictions(file=str(path), joints=joints)
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-  """Reads the columns that the file has of those of the two forms."""
-  if not path.is_file():
-    raise UserError(f'there is no file {path}.')
-  try:
-    if not h5py.is_hdf5(path):
-      return scipy.io.loadmat(path, variable_names=['preds'])
-    with h5py.File(path) as file:  # MATLAB's -v7.3 files too
-      names = {'preds', *_OURS} & file.keys()
-      return {name: np.asarray(file[name][()]) for name in names}
-  except mpii.UNREADABLE as error:
-    reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-    raise UserError(
-      f'{path} is damaged or neither .h5 nor .mat ({reason}).'
-    ) from error
-
-
-def _rows(
-  columns: dict[str, np.ndarray], people: People, path: Path
-) -> np.ndarray:  # i[n], rows of `people`
-  """Finds the people of our form."""
-  row_of = {person: row for row, person in enumerate(_persons(vars(people)))}
-  persons = _persons(columns)
-  if not persons:
-    raise UserError(f'{path} has no people.')
-  for person, times in Counter(persons).items():
-    name = f'{person[0]} (image {person[1]}, person {person[2]})'
-    if person not in row_of:
-      raise UserError(
-        f'{path} has {name}, who is not among the {len(people):,} validation '
-        'people.'
-      )
-    if times > 1:
-      raise UserError(f'{path} has {name} more than once.')
-  return np.array([row_of[person] for person in persons])
-
-
-def _persons(columns: Mapping[str, np.ndarray]) -> list[tuple[str, int, int]]:
-  """Who each row is: datasets count their images alike, so also by name."""
-  image, *indices = (np.ravel(columns[name]) for name in _OURS[:3])
-  names = image.astype(str).tolist()
-  return list(zip(names, *(i.tolist() for i in indices), strict=False))
-
-
 def report(
   results: Sequence[dict],  # of `summarize`
-  num_people: int,  # of the annotations
+  truth: Truth,
 ) -> str:
   """Formats the tables of every file for a terminal."""
-  blocks = []
+  metric, blocks = truth.metric, []
   for result in results:
-    part = result['people']
-    whole = '' if part == num_people else f' of {num_people:,}'
+    if 'totals' not in result:
+      blocks.append(
+        '\n'.join([f'{result["file"]}\n', *tables.oks_rows(metric, result)])
+      )
+      continue
+    part, all_of = result['people'], len(truth.people)
+    whole = '' if part == all_of else f' of {all_of:,}'
     blocks.append(
       f'{result["file"]}: {part:,}{whole} people, percent of labeled joints\n\n'
-      + pckh.table(result)
+      + tables.table(metric, result)
     )
-  for result in results[1:]:
-    change = result['difference']
+  for result in results:
+    if not (change := result.get('difference')):
+      continue
     title = (
       f'{result["file"]}\nminus {change["from"]}: points, on the '
       f'{change["people"]:,} people of both'
     )
-    totals = pckh.grid({'PCKh@0.5': change['totals']}, '+.2f')
-    errors = pckh.grid({'  std. error': change['standard_error']})
+    totals = tables.grid({metric.name(): change['totals']}, '+.2f')
+    errors = tables.grid({'  std. error': change['standard_error']})
     blocks.append('\n'.join([title, '', *totals, *errors[1:]]))
-  conventions = (f'{name:12} {t.source}' for name, t in pckh.TOTALS.items())
-  return '\n\n'.join([*blocks, '\n'.join(conventions)])
+  if any('totals' in result for result in results):
+    lines = (f'{name:12} {t.source}' for name, t in metric.totals.items())
+    blocks.append('\n'.join(lines))
+  return '\n\n'.join(blocks)
 
 
-def plot(files: Sequence[Predictions], people: People, path: Path) -> None:
-  """Draws PCKh over the threshold: `standard`, and each group of joints.
+def plot(files: Sequence[Predictions], truth: Truth, path: Path) -> None:
+  """Draws the metric over the threshold: a total, and each group of joints.
 
   Raises:
     UserError: the picture cannot be written.
   """
   from hg_jax.pictures import plots  # Matplotlib is slow to import.
 
+  metric = truth.metric
   counts = {
     f'{file.file} ({file.has().sum():,} people)': _scores(
-      file, people, file.has()
+      file, truth, file.has()
     )[0]
     for file in files
   }
-  panels = {'All 14 joints (standard)': pckh.TOTALS['standard'], **pckh.GROUPS}
+  drawn = metric.totals[metric.curve]
+  joints = sum(map(len, drawn.parts))
+  panels = {f'All {joints} joints ({metric.curve})': drawn, **metric.groups}
   figure = plots.over_thresholds(
-    pckh.THRESHOLDS,
+    metric.thresholds,
     {
       title: {name: total.percent(each) for name, each in counts.items()}
       for title, total in panels.items()
     },
-    title='PCKh on the MPII validation people',
+    unit=metric.unit,
+    title=f'{metric.name().partition("@")[0]} on the {truth.name}',
   )
   try:
     figure.savefig(path, dpi=150)

@@ -1,5 +1,6 @@
 """Runs compared: same convention, same people, everything on one page."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -7,21 +8,24 @@ import sys
 import xml.etree.ElementTree
 
 import cv2
+import numpy as np
 import pytest
 
 from hg_jax import compare
 from hg_jax.base import config
 from hg_jax.base.errors import UserError
+from hg_jax.data import mpii
 from hg_jax.evaluation import finished
-from hg_jax.metrics import pckh
+from hg_jax.metrics import pck
 from hg_jax.pictures import plots
 
+METRIC = pck.create_metric(mpii.SKELETON)
 GROUPS = ('Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle')
 
 
 def totals(all_joints):
   return dict(
-    zip(pckh.TOTALS, (all_joints, all_joints - 1, 80.0, 70.0), strict=True)
+    zip(METRIC.totals, (all_joints, all_joints - 1, 80.0, 70.0), strict=True)
   )
 
 
@@ -48,7 +52,7 @@ def write_run(folder, *, lines=None, results=None, settings=None):
     'totals_at_0.1': totals(30.0),
     'groups': dict(zip(GROUPS, range(90, 83, -1), strict=True)),
     'auc': 55.0,
-    'standard_error': dict.fromkeys(pckh.TOTALS, 0.25),
+    'standard_error': dict.fromkeys(METRIC.totals, 0.25),
     'stacks': [{'totals': totals(70.0)}, {'totals': totals(80.0)}],
     **(results or {}),
   }
@@ -122,7 +126,7 @@ def test_bars_are_the_groups_and_the_total_of_the_convention(tmp_path):
   assert labels == [*GROUPS, 'Total\nstandard']
 
 
-@pytest.mark.parametrize('convention', list(pckh.TOTALS))
+@pytest.mark.parametrize('convention', list(METRIC.totals))
 def test_bars_never_mix_conventions_or_splits(tmp_path, convention):
   (run,) = finished.load([write_run(tmp_path / 'run')])
   published = finished.load_published()
@@ -142,7 +146,7 @@ def test_bars_never_mix_conventions_or_splits(tmp_path, convention):
 
 def test_published_rows_name_source_convention_and_split():
   published = finished.load_published()
-  conventions = {*pckh.TOTALS, 'official', 'own'}
+  conventions = {*METRIC.totals, 'official', 'own'}
   for row in published:
     assert row['name'] and row['source']
     assert row['convention'] in conventions
@@ -319,3 +323,135 @@ def test_mistaken_command_is_one_line(tmp_path):
   done = run_command(write_run(tmp_path / 'run'))
   assert done.returncode != 0
   assert re.fullmatch(r'error: .*--output=DIR\.\n', done.stderr), done.stderr
+
+
+def with_metric(kind):
+  """The config of a run whose skeleton is scored by this metric."""
+  fields = dataclasses.replace(mpii.SKELETON, metric=kind).to_json()
+  return {'skeleton': fields}
+
+
+def test_load_refuses_runs_of_different_metrics(tmp_path):
+  one = write_run(tmp_path / 'one')
+  two = write_run(tmp_path / 'two', settings=with_metric('pck_box'))
+  with pytest.raises(UserError, match='one is scored by pckh, two by pck_box'):
+    finished.load([one, two])
+
+
+def test_load_refuses_other_people_of_the_same_number(tmp_path):
+  one = write_run(tmp_path / 'one', results={'people_id': 'a'})
+  two = write_run(tmp_path / 'two', results={'people_id': 'b'})
+  older = write_run(tmp_path / 'older')
+  with pytest.raises(UserError, match='different people'):
+    finished.load([one, two])
+  assert len(finished.load([one, older])) == 2
+
+
+def test_people_id_is_of_the_people_and_not_their_order():
+  people = np.array(['b', 'a', 'a']), np.array([2, 1, 1]), np.array([0, 0, 1])
+  one = finished.people_id(*people)
+  assert finished.people_id(*(column[::-1] for column in people)) == one
+  assert finished.people_id(people[0], people[1], people[2] + 1) != one
+
+
+def test_metric_is_named_in_figures_and_table(tmp_path):
+  settings = with_metric('pck_torso')
+  changes = {'totals_at_0.1': totals(30.0), 'oks': {'AP': 0.5, 'AR': None}}
+  path = write_run(tmp_path / 'run', settings=settings, results=changes)
+  (run,) = finished.load([path])
+  bars = compare.bars_by_joint([run], [], 'all_joints')
+  assert bars.axes[0].get_ylabel().startswith('PCK@0.2 torso, %')
+  assert bars.axes[0].get_title(loc='left').startswith('PCK@0.2 torso by joint')
+  curves = compare.curves_of_validation([run], 'all_joints')
+  assert 'PCK@0.2 torso' in curves.axes[1].get_ylabel()
+  page = compare.markdown([run], [])
+  assert '# PCK@0.2 torso: 270 people' in page and 'PCKh' not in page
+  assert '| AP |' in page and '| 0.500 |' in page
+
+
+@pytest.mark.parametrize(
+  'people, metric, expected',
+  [(2958, 'pckh', True), (270, 'pckh', False), (2958, 'pck_box', False)],
+)
+def test_published_rows_are_for_the_people_of_mpii(
+  tmp_path, people, metric, expected
+):
+  listed = finished.people_id(*mpii.validation_list())
+  changes = {'people': people, 'totals_at_0.05': totals(30.0)}
+  for people_id in ({}, {'people_id': listed}, {'people_id': 'others'}):
+    path = write_run(
+      tmp_path / str(people_id.get('people_id')),
+      settings=with_metric(metric),
+      results=changes | people_id,
+    )
+    (run,) = finished.load([path])
+    same = people_id != {'people_id': 'others'}
+    assert compare.scored_on_mpii(run) == (expected and same)
+
+
+def test_command_says_that_published_rows_are_left_out(tmp_path):
+  path = write_run(tmp_path / 'run')
+  done = run_command(path, '--published', f'--output={tmp_path}/out')
+  assert done.returncode == 0, done.stderr
+  assert 'left out: they are PCKh on MPII' in done.stdout
+  assert '## Published' not in (tmp_path / 'out' / 'table.md').read_text()
+
+
+def test_command_refuses_a_total_that_the_metric_lacks(tmp_path):
+  path = write_run(tmp_path / 'run')
+  done = run_command(path, f'--output={tmp_path}/out', '--convention=mean')
+  assert done.returncode == 1
+  assert 'not one of the totals of PCKh@0.5: all_joints' in done.stderr
+
+
+def write_benchmark(path, **changes):
+  result = {
+    'what': 'step',
+    'machine': {'processor': 'x', 'cores': 2},
+    'step_ms': 200.0,
+    'rates': {'images_per_second': 40},
+    **changes,
+  }
+  path.write_text(json.dumps(result))
+  return str(path)
+
+
+def test_benchmarks_are_compared_by_their_ratios(tmp_path):
+  one = write_benchmark(tmp_path / 'one.json', rounds=5)
+  two = write_benchmark(
+    tmp_path / 'two.json',
+    rounds=5,
+    step_ms=150.0,
+    rates={'images_per_second': 50},
+  )
+  done = run_command(one, two)
+  assert done.returncode == 0, done.stderr
+  lines = [line.split() for line in done.stdout.splitlines() if line]
+  rows = {line[0]: line[1:] for line in lines}
+  assert lines[3] == ['A', 'B', 'B', '/', 'A']
+  assert rows['step_ms'] == ['200', '150', '0.75']
+  assert rows['rates.images_per_second'] == ['40', '50', '1.25']
+  assert 'rounds' not in rows and 'machines differ' not in done.stdout
+
+
+def test_benchmarks_of_other_machines_say_so(tmp_path):
+  one = write_benchmark(tmp_path / 'one.json')
+  two = write_benchmark(tmp_path / 'two.json', machine={'cores': 16})
+  text = compare.benchmarks([one, two])
+  assert text.endswith('All numbers are equal.')
+  assert 'The machines differ' in text and "{'cores': 16}" in text
+
+
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ('{"what": "input", "machine": {}}', 'one.json measures step, .*two.json'),
+    ('{"what": "step"}', 'two.json is not what `benchmark --json` prints'),
+    ('nonsense', 'two.json is not what `benchmark --json` prints'),
+  ],
+)
+def test_benchmarks_refuse_other_files(tmp_path, text, message):
+  one = write_benchmark(tmp_path / 'one.json')
+  (tmp_path / 'two.json').write_text(text)
+  with pytest.raises(UserError, match=message):
+    compare.benchmarks([one, str(tmp_path / 'two.json')])

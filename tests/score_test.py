@@ -5,6 +5,7 @@ predictions of bearpaw/pytorch-pose and of Tompson et al. score, computed
 independently.
 """
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -18,9 +19,10 @@ import scipy.io
 
 from hg_jax import score
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii
+from hg_jax.data import mpii, records
 from hg_jax.data.people import People
-from hg_jax.metrics import pckh
+from hg_jax.evaluation import predictions as prediction_files
+from hg_jax.metrics import pck
 
 S1, S2, TOMPSON = 'bearpaw-hg_s1_b1.mat', 'bearpaw-hg_s2_b1.mat', 'tompson.h5'
 COLUMNS = (
@@ -46,6 +48,7 @@ OFFICIAL = {
   TOMPSON: (82.337, 81.458, 81.307, 95.60),
 }
 ROUNDING = 0.005
+METRIC = pck.create_metric(mpii.SKELETON)
 
 
 @pytest.fixture(scope='module')
@@ -125,8 +128,16 @@ def run(*args):
   )
 
 
+def truth_of(people):
+  return score.Truth(name='people', people=people, skeleton=mpii.SKELETON)
+
+
+def load(path, people):
+  return prediction_files.load(path, people, mpii.SKELETON)
+
+
 def scored(path, people):
-  return score.summarize(score.load(path, people), people)
+  return score.summarize(load(path, people), truth_of(people))
 
 
 @pytest.mark.parametrize('file', [S1, S2, TOMPSON])
@@ -141,7 +152,7 @@ def test_score_of_published_predictions_is_as_in_spec(
   )
   hard = [
     result['joints'][mpii.SKELETON.joints[k]]
-    for k in pckh.TOTALS['hard_joints'].parts[0]
+    for k in METRIC.totals['hard_joints'].parts[0]
   ]
   np.testing.assert_allclose(
     (
@@ -191,9 +202,14 @@ def test_score_equals_the_row_of_pytorch_pose(official, published):
 
 
 def test_counts_of_labeled_joints_are_as_in_spec(people, published):
-  joints = score.load(published / S1, people).joints
-  counts = pckh.count(
-    joints, people.joints, people.labeled, people.visible, people.reference
+  joints = load(published / S1, people).joints
+  counts = pck.count(
+    joints,
+    people.joints,
+    people.labeled,
+    people.visible,
+    people.reference,
+    thresholds=[0.5],
   )
   visible, labeled = counts.labeled[0], counts.labeled.sum(axis=0)
   groups = {
@@ -214,9 +230,11 @@ def test_counts_of_labeled_joints_are_as_in_spec(people, published):
 
 
 def test_standard_errors_are_as_in_spec(people, published):
-  files = [score.load(published / name, people) for name in (S1, S2)]
-  error = score.summarize(files[1], people)['standard_error']['all_joints']
-  change = score.difference(*files, people)
+  files = [load(published / name, people) for name in (S1, S2)]
+  error = score.summarize(files[1], truth_of(people))['standard_error'][
+    'all_joints'
+  ]
+  change = score.difference(*files, truth_of(people))
   assert error == pytest.approx(0.30, abs=0.02)
   assert change['standard_error']['all_joints'] == pytest.approx(0.18, abs=0.02)
   assert change['totals']['all_joints'] == pytest.approx(
@@ -262,7 +280,7 @@ def test_load_matches_people_in_any_order(
   assert total == pytest.approx(89.66, abs=ROUNDING)
   # On these people the two files are the same.
   change = score.difference(
-    score.load(published / S2, people), score.load(path, people), people
+    load(published / S2, people), load(path, people), truth_of(people)
   )
   assert change['people'] == 270
   assert set(change['totals'].values()) == {0}
@@ -276,7 +294,7 @@ def test_json_is_a_list_with_an_object_per_file(mpii_data, published):
   first, second = json.loads(result.stdout)
   assert (first['file'], first['people']) == (str(published / S1), 2958)
   for name in ('totals', 'totals_at_0.1', 'standard_error'):
-    assert list(first[name]) == list(pckh.TOTALS)
+    assert list(first[name]) == list(METRIC.totals)
   assert list(first['groups']) == list(mpii.SKELETON.groups)
   assert 0 < first['auc'] < 100
   assert second['difference']['from'] == first['file']
@@ -284,19 +302,19 @@ def test_json_is_a_list_with_an_object_per_file(mpii_data, published):
 
 def test_plot_of_more_files_than_colors(few, tmp_path):
   files = [
-    score.load(write_ours(tmp_path / f'${n}$.h5', few, [0, 1, 2]), few)
+    load(write_ours(tmp_path / f'${n}$.h5', few, [0, 1, 2]), few)
     for n in range(6)
   ]
-  score.plot(files, few, tmp_path / 'curves.png')
+  score.plot(files, truth_of(few), tmp_path / 'curves.png')
   height, width, _ = matplotlib.image.imread(tmp_path / 'curves.png').shape
   assert width > height > 500
 
 
 @pytest.mark.parametrize('path', ['nowhere/curves.png', 'curves.xyz'])
 def test_plot_that_cannot_be_written_is_refused(path, few, tmp_path):
-  file = score.load(write_ours(tmp_path / 'p.h5', few, [0, 1, 2]), few)
+  file = load(write_ours(tmp_path / 'p.h5', few, [0, 1, 2]), few)
   with pytest.raises(UserError, match='cannot write the picture'):
-    score.plot([file], few, tmp_path / path)
+    score.plot([file], truth_of(few), tmp_path / path)
 
 
 def test_load_reads_every_layout_alike(few, tmp_path):
@@ -307,7 +325,7 @@ def test_load_reads_every_layout_alike(few, tmp_path):
   write_h5(tmp_path / 'd.mat', preds=predictions.T)  # MATLAB's -v7.3
   write_ours(tmp_path / 'e.h5', few, [2, 0, 1])
   for path in sorted(tmp_path.iterdir()):
-    file = score.load(path, few)
+    file = load(path, few)
     np.testing.assert_array_equal(file.joints, predictions, path.name)
     assert set(scored(path, few)['totals'].values()) == {100}, path.name
 
@@ -379,7 +397,7 @@ def test_load_refuses_other_files_in_one_line(mistake, few, tmp_path):
   write, message = MISTAKES[mistake]
   write(tmp_path / 'p.h5', few)
   with pytest.raises(UserError, match=message) as caught:
-    score.load(tmp_path / 'p.h5', few)
+    load(tmp_path / 'p.h5', few)
   assert 'p.h5' in str(caught.value) and '\n' not in str(caught.value)
 
 
@@ -392,16 +410,16 @@ def test_load_refuses_a_truncated_file(few, tmp_path):
       scipy.io.savemat(path, {'preds': few.joints}, do_compression=True)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(UserError, match='damaged|neither'):
-      score.load(path, few)
+      load(path, few)
 
 
 def test_difference_needs_common_people(few, tmp_path):
   files = [
-    score.load(write_ours(tmp_path / f'{rows[0]}.h5', few, rows), few)
+    load(write_ours(tmp_path / f'{rows[0]}.h5', few, rows), few)
     for rows in ([0, 1], [2])
   ]
   with pytest.raises(UserError, match='nobody in common'):
-    score.difference(*files, few)
+    score.difference(*files, truth_of(few))
 
 
 @pytest.mark.parametrize(
@@ -418,3 +436,134 @@ def test_mistaken_command_is_refused_in_one_line(arguments, message):
   assert result.returncode == 1 and not result.stdout
   assert result.stderr.startswith('error: ') and message in result.stderr
   assert result.stderr.count('\n') == 1
+
+
+def test_score_of_our_predictions_for_our_prepared_people(prepared, tmp_path):
+  valid = records.read(prepared, 'valid')
+  path = tmp_path / 'predictions.h5'
+  predictions = valid.people.joints.copy()
+  predictions[0] += 1000
+  ones = np.ones(predictions.shape[:2], np.float32)
+  prediction_files.write(path, valid.people, predictions, ones)
+  done = run(path, f'--annotations={prepared}', '--json')
+  assert not done.stderr
+  (result,) = json.loads(done.stdout)
+  labeled = valid.people.labeled
+  expected = 100 * (1 - labeled[0].sum() / labeled.sum())
+  assert result['totals']['all_joints'] == round(float(expected), 4)
+  done = run(path, f'--annotations={prepared}', '--split=none')
+  assert 'has no split' in done.stderr and done.stderr.count('\n') == 1
+
+
+def coco_file(path, names=('nose', 'tip', 'tail')):
+  """Two images with a thing each, of which a joint is hidden, one unlabeled."""
+  contents = {
+    'images': [
+      {'id': 3, 'file_name': 'a.jpg'},
+      {'id': 5, 'file_name': 'b.jpg'},
+    ],
+    'categories': [{'id': 2, 'name': 'fly', 'keypoints': list(names)}],
+    'annotations': [
+      {
+        'image_id': image,
+        'category_id': 2,
+        'keypoints': [10, 20, 2, 60, 20, 1, 90, 90, 2 * labeled],
+        'bbox': [0, 0, 100, 80],
+        'area': 6000,
+      }
+      for image, labeled in ((3, True), (5, False))
+    ],
+  }
+  path.write_text(json.dumps(contents))
+  return contents
+
+
+def fly_results(contents, shift=0):
+  """COCO results with all first joints off by px."""
+  return [
+    {
+      'image_id': person['image_id'],
+      'category_id': 2,
+      'keypoints': [10 + shift, *person['keypoints'][1:]],
+      'score': 0.5,
+    }
+    for person in contents['annotations']
+  ]
+
+
+def test_score_of_coco_results_by_hand(tmp_path):
+  pytest.importorskip('pycocotools')
+  contents = coco_file(tmp_path / 'flies.json')
+  perfect, shifted = tmp_path / 'perfect.json', tmp_path / 'shifted.json'
+  perfect.write_text(json.dumps(fly_results(contents)))
+  # A similarity of 0.11 with a sigma of 0.05; the other joints have 1: 0.703 of
+  # three and 0.555 of two labeled joints.
+  shift = 0.1 * math.sqrt(-2 * 6000 * math.log(0.11))
+  shifted.write_text(json.dumps(fly_results(contents, shift)))
+  truth = f'--annotations={tmp_path / "flies.json"}'
+  done = run(perfect, shifted, truth, '--json')
+  assert not done.stderr
+  first, second = json.loads(done.stdout)
+  assert first['oks']['AP'] == first['oks']['AR'] == 1
+  # Recall at .5, .55 is 1, up to .7 a half, and then 0.
+  assert second['oks']['AR'] == pytest.approx((2 + 3 * 0.5) / 10)
+  assert 'a sigma of 0.05 for every joint' in run(perfect, truth).stdout
+
+
+def test_score_of_our_predictions_for_a_coco_file(tmp_path):
+  pytest.importorskip('pycocotools')
+  contents = coco_file(tmp_path / 'flies.json')
+  truth = score.load_truth(tmp_path / 'flies.json', 'valid', None)
+  joints = truth.people.joints.copy()
+  joints[0, 0, 0] += 10  # px: a tenth of the box, exactly the radius
+  path = tmp_path / 'predictions.h5'
+  ones = np.ones(joints.shape[:2], np.float32)
+  prediction_files.write(path, truth.people, joints, ones)
+  file = prediction_files.load(path, truth.people, truth.skeleton)
+  result = score.summarize(file, truth)
+  assert result['metric'] == 'pck_box' and result['people'] == 2
+  assert result['totals'] == {
+    'all_joints': 80,  # 4 of 5
+    'joint_mean': round((50 + 100 + 100) / 3, 4),
+  }
+  similarity = math.exp(-(10**2) / (2 * 6000 * 0.1**2))
+  assert similarity < 0.5  # (2 + 0.43) / 3 = 0.81, over 7 of the 10
+  assert result['oks']['AR'] == pytest.approx((7 * 2 + 3) / 20)
+  text = score.report([result], truth)
+  assert 'PCK@0.1 box' in text and 'PCKh' not in text
+  del contents['images'][0]
+  (tmp_path / 'flies.json').write_text(json.dumps(contents))
+  assert 'other images' in score.summarize(file, truth)['oks_missing']
+
+
+def test_score_of_torsos_has_the_limbs(few, tmp_path):
+  torso = dataclasses.replace(mpii.SKELETON, metric='pck_torso')
+  truth = score.Truth(name='people', people=few, skeleton=torso)
+  path = write_ours(tmp_path / 'p.h5', few, [0, 1, 2])
+  file = prediction_files.load(path, few, torso)
+  result = score.summarize(file, truth)
+  assert result['pcp'] == 100 and set(result['totals'].values()) == {100}
+  assert 'PCP' in score.report([result], truth)
+
+
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ('{"a": 1}', 'not COCO results: a list'),
+    ('[{"image_id": 3}]', "result 0 has no 'category_id'"),
+    ('nonsense', 'cannot be read'),
+  ],
+)
+def test_score_refuses_other_json_in_one_line(text, message, tmp_path):
+  pytest.importorskip('pycocotools')
+  coco_file(tmp_path / 'flies.json')
+  truth = score.load_truth(tmp_path / 'flies.json', 'valid', None)
+  (tmp_path / 'results.json').write_text(text)
+  with pytest.raises(UserError, match=message) as error:
+    score.summarize_coco(str(tmp_path / 'results.json'), truth)
+  assert 'results.json' in str(error.value) and '\n' not in str(error.value)
+
+
+def test_score_of_coco_results_needs_a_coco_file(few, tmp_path):
+  with pytest.raises(UserError, match='--annotations is a COCO keypoints file'):
+    score.summarize_coco('results.json', truth_of(few))

@@ -89,6 +89,33 @@ def load(
   )
 
 
+def read_coco_contents(path: Path) -> dict[str, Any] | None:
+  """Reads COCO keypoints JSON as it is; None of a file of another form.
+
+  Raises:
+    UserError: the file cannot be read.
+  """
+  contents = _json(path)
+  return contents if coco.is_coco(contents) else None
+
+
+def read_everyone(
+  path: Path, contents: dict[str, Any], **settings
+) -> tuple[People, Skeleton]:
+  """Reads the people of COCO keypoints JSON, whatever their split.
+
+  Args:
+    path: the file, for messages.
+    contents: what it holds.
+    **settings: of `coco.read`.
+
+  Raises:
+    UserError: names the entry that is wrong.
+  """
+  people, skeleton, _ = _read_coco(path, contents, settings)
+  return people, skeleton
+
+
 def draw_validation(people: People, share: float) -> tuple[People, People]:
   """Draws images for validation; the people of the others, and of these.
 

@@ -22,7 +22,8 @@ from hg_jax.base.config import Config
 from hg_jax.data import resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import inference
-from hg_jax.metrics import pckh
+from hg_jax.metrics import pck
+from hg_jax.metrics.pck import Metric
 from hg_jax.model import heatmaps
 from hg_jax.model.hourglass import StackedHourglass
 from hg_jax.run import processes
@@ -33,6 +34,7 @@ class Results:
   """What a network scores on a split.
 
   Attributes:
+    metric: what it is scored by.
     counts: N of them, one for each stack.
     loss: f64[N], each stack's mean squared error, without the flip test.
     zero_loss: the mean squared error of the all-zero prediction.
@@ -40,15 +42,16 @@ class Results:
     score: f32[P, K], the heatmaps' values there.
   """
 
-  counts: list[pckh.Counts]
+  metric: Metric
+  counts: list[pck.Counts]
   loss: np.ndarray
   zero_loss: float
   joints: np.ndarray
   score: np.ndarray
 
   def summary(self) -> dict[str, float]:
-    """The numbers to watch while training; totals in percent at 0.5."""
-    totals = pckh.at(pckh.TOTALS, self.counts[-1])
+    """The numbers to watch while training; totals in percent."""
+    totals = self.metric.at(self.metric.totals, self.counts[-1])
     loss = float(self.loss.mean())
     return {'loss': loss, 'skill': 1 - loss / self.zero_loss, **totals}
 
@@ -63,6 +66,7 @@ class Evaluator:
   def __init__(self, model: StackedHourglass, config: Config, crops: Crops):
     self._config = config
     self._crops = crops
+    self.metric = pck.create_metric(crops.skeleton)
     mesh = Mesh(np.array(jax.local_devices()), ('batch',))
     self._replicated = NamedSharding(mesh, PartitionSpec())
     self._shared = NamedSharding(mesh, PartitionSpec('batch'))
@@ -77,6 +81,7 @@ class Evaluator:
         evaluate_batch,
         model,
         flip=crops.skeleton.flip if config.evaluate.flip_test else None,
+        thresholds=self.metric.thresholds,
       )
     )
 
@@ -104,6 +109,7 @@ class Evaluator:
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
     people = len(self._crops)
     return Results(
+      metric=self.metric,
       counts=[sum(parts[1:], parts[0]) for parts in zip(*counts, strict=True)],
       loss=loss / people,
       zero_loss=float(zero_loss[0]) / people,
@@ -170,7 +176,8 @@ def evaluate_batch(
   batch: dict[str, jax.Array],  # as `evaluation_batches` yields it
   *,
   flip: Sequence[int] | None,
-) -> tuple[list[pckh.Counts], jax.Array, jax.Array, jax.Array]:
+  thresholds: Sequence[float],
+) -> tuple[list[pck.Counts], jax.Array, jax.Array, jax.Array]:
   """Counts and sums over the people of a batch, leaving out padding.
 
   Returns:
@@ -182,12 +189,13 @@ def evaluate_batch(
   joints, score = heatmaps.decode(averaged)  # [B, N, K, 2], [B, N, K]
   joints = affine.apply(joints, batch['heatmap_to_image'][:, None])
   counts = [
-    pckh.count(
+    pck.count(
       joints[:, stack],
       batch['joints'],
       batch['labeled'],
       batch['visible'],
       batch['reference'],
+      thresholds=thresholds,
       mask=batch['mask'],
     )
     for stack in range(joints.shape[1])

@@ -6,12 +6,16 @@ A run is a workdir with `config.json`, `metrics.jsonl` and `results.json`.
 import csv
 import dataclasses
 import json
+import zlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from hg_jax.base import config as config_lib
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.run import checkpoint, writer
 
 # What an evaluation always writes.
@@ -25,12 +29,14 @@ class Run:
   Attributes:
     name: the workdir's own name, or its path where names are not unique.
     config: each setting by its dotted name.
+    skeleton: of its joints, which names the metric.
     results: as evaluation wrote `results.json`.
     validation: the rows of `metrics.jsonl` of a validation, by rising step.
   """
 
   name: str
   config: dict
+  skeleton: Skeleton
   results: dict
   validation: list[dict]
 
@@ -55,17 +61,34 @@ def load(paths: Sequence[str]) -> list[Run]:
   ]
   first = runs[0]
   for run in runs[1:]:
-    for what in ('split', 'people', 'groups'):
+    if first.skeleton.metric != run.skeleton.metric:
+      raise UserError(
+        f'{first.name} is scored by {first.skeleton.metric}, {run.name} by '
+        f'{run.skeleton.metric}; these numbers do not compare.'
+      )
+    for what in ('split', 'people', 'groups', 'people_id'):
       a, b = (
         ', '.join(value) if isinstance(value, dict) else value
-        for value in (first.results[what], run.results[what])
+        for value in (each.results.get(what) for each in (first, run))
       )
-      if a != b:
+      # Results did not always have `people_id`.
+      if a != b and None not in (a, b):
         raise UserError(
           f'{first.name} and {run.name} were scored on different people or '
           f'joints ({what} {a} and {b}); evaluate both on the same.'
         )
   return runs
+
+
+def people_id(
+  image: np.ndarray,  # str[P]
+  image_index: np.ndarray,  # i32[P]
+  person_index: np.ndarray,  # i32[P]
+) -> str:
+  """Returns a checksum of who the people are, in any order."""
+  columns = (x.tolist() for x in (image, image_index, person_index))
+  people = sorted(zip(*columns, strict=True))
+  return f'{zlib.crc32(json.dumps(people).encode()):08x}'
 
 
 def _load(folder: Path, name: str) -> Run:
@@ -94,6 +117,7 @@ def _load(folder: Path, name: str) -> Run:
   return Run(
     name=name,
     config=config_lib.flat(config),
+    skeleton=checkpoint.load_skeleton(folder),
     results=results,
     validation=[rows[step] for step in sorted(rows)],
   )

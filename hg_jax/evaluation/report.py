@@ -1,6 +1,6 @@
 """Evaluates a run and writes a table, numbers, predictions and pictures.
 
-results.json    every number of `pckh.summarize`, each stack's too
+results.json    every number of `Metric.summarize`, each stack's too
 predictions.h5  joints in px of the images, which `hg_jax.score` reads
 overlay_*.png   the worst and random people, with predictions and truth
 heatmaps_*.png  the network's heatmaps of the worst person
@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import numpy as np
 
@@ -22,9 +21,15 @@ from hg_jax.base import affine, files
 from hg_jax.base.config import Config
 from hg_jax.data import datasets, images, records
 from hg_jax.data.records import Crops
-from hg_jax.evaluation import inference, submission
+from hg_jax.evaluation import (
+  coco_truth,
+  finished,
+  inference,
+  predictions,
+  submission,
+)
 from hg_jax.evaluation.evaluate import Evaluator, Results
-from hg_jax.metrics import pckh
+from hg_jax.metrics import pck, pcp, tables
 from hg_jax.model import hourglass
 from hg_jax.pictures import figures
 from hg_jax.run import checkpoint, processes
@@ -62,19 +67,27 @@ def evaluate_run(
     return
   print(f'\n{workdir}, step {step}')
   written = [workdir / 'predictions.h5']
-  _write_predictions(written[0], results, crops)
+  predictions.write(written[0], crops.people, results.joints, results.score)
   if crops.people.labeled.any():
     summary = {
       'step': step,
       'split': split,
       'flip_test': config.evaluate.flip_test,
       **_summarize(results, crops),
+      **coco_truth.summarize(
+        coco_truth.file_of(datasets.folders(config)[0], split, results.metric),
+        crops.people,
+        results.metric,
+        results.joints,
+        results.score,
+      ),
     }
     if raw:
       summary['without_averaging'] = _summarize(raw, crops)
-      print(f'\nWithout averaging:\n{pckh.table(summary["without_averaging"])}')
+      table = tables.table(results.metric, summary['without_averaging'])
+      print(f'\nWithout averaging:\n{table}')
       print('\nThe moving average of the weights:')
-    print(f'{pckh.table(summary)}\n')
+    print(f'{tables.table(results.metric, summary)}\n')
     written.append(workdir / 'results.json')
     files.write(written[-1], json.dumps(summary, indent=2) + '\n')
     written += _write_overlays(workdir, results, crops, config.evaluate.figures)
@@ -123,42 +136,46 @@ def _write_submission(
 
 def _summarize(results: Results, crops: Crops) -> dict:
   """All numbers of an evaluation, as JSON has them."""
-  people = crops.people
-  influences = pckh.influences(
+  people, metric = crops.people, results.metric
+  influences = metric.influences(
     results.joints, people.joints, people.labeled, people.reference
   )
+  fine = f'totals_at_{metric.fine:g}'
+  limbs = {}
+  if metric.kind == 'pck_torso':
+    limbs['pcp'] = pcp.pcp(
+      results.joints, people.joints, people.labeled, crops.skeleton.limbs
+    )
   return {
     'people': len(people),
+    'people_id': finished.people_id(
+      people.image, people.image_index, people.person_index
+    ),
     'loss': float(results.loss.mean()),
     'skill': 1 - float(results.loss.mean()) / results.zero_loss,
-    **pckh.summarize(results.counts[-1]),
-    'standard_error': pckh.standard_errors(influences),
+    **metric.summarize(results.counts[-1]),
+    **limbs,
+    'standard_error': pck.standard_errors(influences),
     'stacks': [
       {
         'loss': float(loss),
-        'totals': pckh.at(pckh.TOTALS, counts),
-        'totals_at_0.1': pckh.at(pckh.TOTALS, counts, 0.1),
+        'totals': metric.at(metric.totals, counts),
+        fine: metric.at(metric.totals, counts, metric.fine),
       }
       for counts, loss in zip(results.counts, results.loss, strict=True)
     ],
   }
 
 
-def _write_predictions(path: Path, results: Results, crops: Crops) -> None:
-  """Writes the joints in px of the images, a row per person of the split."""
-  people = crops.people
-  with h5py.File(path, 'w') as file:
-    file['joints'] = results.joints
-    file['score'] = results.score
-    file['image_index'] = people.image_index
-    file['person_index'] = people.person_index
-    file['image'] = [name.encode() for name in people.image]
-
-
 def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
-  """Each joint's distance from the truth, in lengths of the reference."""
-  distance = np.linalg.norm(results.joints - crops.people.joints, axis=-1)
-  return distance / crops.people.reference[:, None]
+  """Each joint's error in the metric's unit; 0 where it is not scored."""
+  people = crops.people
+  distance = np.linalg.norm(results.joints - people.joints, axis=-1)
+  reference = people.reference[:, None]
+  scored = people.labeled & (reference > 0)
+  return np.divide(
+    distance, reference, out=np.zeros_like(distance), where=scored
+  )
 
 
 def _write_overlays(
@@ -166,8 +183,9 @@ def _write_overlays(
 ) -> list[Path]:
   """Draws the `count` worst and random people and returns the paths."""
   people = crops.people
-  correct = people.labeled & (_errors(results, crops) < 0.5)
-  chosen = figures.worst_and_random(correct, people.labeled, count=count)
+  scored = people.labeled & (people.reference > 0)[:, None]
+  correct = scored & (_errors(results, crops) < results.metric.threshold)
+  chosen = figures.worst_and_random(correct, scored, count=count)
   image_to_input = affine.image_to_crop(
     people.center, people.side, _OVERLAY_SIZE
   )
@@ -183,6 +201,7 @@ def _write_overlays(
     labeled=people.labeled,
     predictions=affine.apply(results.joints, image_to_input),
     correct=correct,
+    metric=results.metric.name(),
     names=[Path(name).stem for name in people.image],
     skeleton=crops.skeleton,
   )
@@ -199,8 +218,8 @@ def _write_heatmaps(
 
   A panel per joint, and a panel per stack for the joint that is farthest off.
   """
-  people, skeleton = crops.people, crops.skeleton
-  error = np.where(people.labeled, _errors(results, crops), 0)
+  skeleton = crops.skeleton
+  error = _errors(results, crops)
   row = int(error.sum(axis=1).argmax())
   image = _picture(crops, row, config.data.image_size)
   infer = partial(

@@ -193,6 +193,7 @@ def save_overlays(
   labeled: np.ndarray,  # bool[P, K]
   predictions: np.ndarray,  # f32[P, K, 2] px of the crop
   correct: np.ndarray,  # bool[P, K]
+  metric: str,  # which says what is correct
   names: Sequence[str],  # P names, such as the image's
   skeleton: Skeleton,
 ) -> list[pathlib.Path]:
@@ -216,7 +217,7 @@ def save_overlays(
           correct=correct[row],
           skeleton=skeleton,
           title=f'{names[row]}   {hits}/{total}   '
-          f'PCKh {100 * hits / total:.0f}',
+          f'{metric} {100 * hits / total:.0f}',
         )
       )
     if pictures:

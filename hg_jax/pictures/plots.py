@@ -126,12 +126,13 @@ def curves(
 
 
 def over_thresholds(
-  thresholds: Sequence[float],  # T, head sizes
+  thresholds: Sequence[float],  # T
   panels: Mapping[str, Mapping[str, np.ndarray]],  # f[T] percent, by file
   *,
+  unit: str,
   title: str,
 ) -> Figure:
-  """Draws a panel per group of joints: its PCKh over the threshold by file."""
+  """Draws a panel per group of joints: its PCK over the threshold by file."""
   rows = -(-len(panels) // 4)
   # The names of files may have dollar signs.
   with matplotlib.rc_context(_STYLE | {'text.parse_math': False}):
@@ -144,9 +145,10 @@ def over_thresholds(
       axes.set(xlim=(0, thresholds[-1]), ylim=(0, 100))
     for axes in grid.flat[len(panels) :]:
       axes.set_visible(False)
-    for axes in grid[-1]:
-      axes.set_xlabel('Threshold, head sizes')
-    figure.supylabel('PCKh, % of labeled joints', fontsize=11)
+    for axes in grid.flat[max(0, len(panels) - 4) : len(panels)]:
+      axes.set_xlabel(f'Threshold, {unit}')
+      axes.tick_params(labelbottom=True)
+    figure.supylabel('Correct, % of labeled joints', fontsize=11)
     figure.suptitle(title)
     _legend_of_lines(figure, grid.flat[0], ncols=1)
   return figure

@@ -316,12 +316,15 @@ def _evaluate(
       scores[kind] = results.summary()
   except evaluate.Interrupted:
     return None
+  name = run.evaluator.metric.name()
   for kind, values in scores.items():
     run.writer.metrics(int(state.step), kind, values)
     run.writer.line(
       f'step {state.step}  validation loss {values["loss"]:.3e}  skill '
-      f'{values["skill"]:.3f}  PCKh@0.5 {values["all_joints"]:.2f} (all '
-      f'joints) {values["standard"]:.2f} (standard)'
+      f'{values["skill"]:.3f}  {name} {values["all_joints"]:.2f} (all joints)'
+      + (
+        f' {values["standard"]:.2f} (standard)' if 'standard' in values else ''
+      )
       + (' without averaging' if kind == 'valid_raw' else '')
     )
   return scores['valid']

@@ -14,11 +14,12 @@ from hg_jax.data.mpii import SKELETON
 from hg_jax.data.people import People
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
-from hg_jax.metrics import pckh
+from hg_jax.metrics import pck
 from hg_jax.model import heatmaps, hourglass
 
 pytestmark = pytest.mark.usefixtures('shallow')
 
+METRIC = pck.create_metric(SKELETON)
 SIZE = 64
 NUM_PEOPLE = 30  # no multiple of the batches below
 
@@ -112,7 +113,7 @@ def test_evaluator_scores_an_oracle_100_or_0(crops, flip_test, shift, expected):
   results = evaluator.run(heatmaps_of(crops, shift=shift))
   for counts in results.counts:
     assert counts.labeled.sum() == crops.people.labeled.sum()
-    for name, value in pckh.at(pckh.TOTALS, counts).items():
+    for name, value in METRIC.at(METRIC.totals, counts).items():
       assert value == expected, name
 
 
@@ -165,7 +166,12 @@ def test_evaluator_ignores_batch_size_and_devices(crops):
   config = make_config(batch_size=NUM_PEOPLE, flip_test=True)
   batch = next(input_pipeline.evaluation_batches(crops, config, NUM_PEOPLE))
   step = jax.jit(
-    functools.partial(evaluate.evaluate_batch, model, flip=SKELETON.flip)
+    functools.partial(
+      evaluate.evaluate_batch,
+      model,
+      flip=SKELETON.flip,
+      thresholds=METRIC.thresholds,
+    )
   )
   counts, _, joints, _ = step(variables, batch)
   np.testing.assert_allclose(one.joints, joints, atol=1e-3)

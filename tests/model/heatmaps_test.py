@@ -6,7 +6,7 @@ import pytest
 from hg_jax.base import affine
 from hg_jax.data import mpii
 from hg_jax.data.mpii import SKELETON
-from hg_jax.metrics import pckh
+from hg_jax.metrics import pck
 from hg_jax.model import heatmaps
 
 
@@ -127,18 +127,20 @@ def test_drawing_and_decoding_reach_the_published_ceilings(mpii_data):
       for rows in np.array_split(np.arange(len(people)), 10)
     ]
   )
+  metric = pck.create_metric(mpii.SKELETON)
 
   def scores(offset):
     back = affine.apply(decoded + offset, np.linalg.inv(image_to_heatmap))
-    counts = pckh.count(
+    counts = pck.count(
       np.trunc(back).astype(np.float32),
       people.joints,
       inside,
       inside & people.visible,
       people.reference,
+      thresholds=metric.thresholds,
     )
     return [
-      pckh.at(pckh.TOTALS, counts, threshold)['all_joints']
+      metric.at(metric.totals, counts, threshold)['all_joints']
       for threshold in (0.5, 0.1)
     ]
 

@@ -191,6 +191,7 @@ def test_save_overlays_needs_only_the_chosen_crops(tmp_path):
     labeled=np.ones((4, 3), bool),
     predictions=np.full((4, 3, 2), 110.0),
     correct=np.zeros((4, 3), bool),
+    metric='PCKh@0.5',
     names=['a', 'b', 'c', 'd'],
     skeleton=SKELETON,
   )

@@ -1,0 +1,144 @@
+"""Files of predictions: ours are written and read, others' are read.
+
+  predictions.h5   `joints`, `image`, `image_index` and `person_index` of any of
+                   the people, in any order; `score` of the joints
+  .h5, .mat        `preds`, people x K x 2 or 2 x K x people, of all people
+
+Axes: P people, n of them in a file, K joints.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import mpii
+from hg_jax.data.people import People
+
+_OURS = ('image', 'image_index', 'person_index', 'joints')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predictions:
+  """The predictions of a file for P annotated people, or for some of them.
+
+  Attributes:
+    file: its path, as given.
+    joints: f32[P, K, 2], px of the image; NaN of people it does not have.
+    score: f32[P, K]; 1 where the file has none.
+  """
+
+  file: str
+  joints: np.ndarray
+  score: np.ndarray
+
+  def has(self) -> np.ndarray:  # bool[P]
+    return ~np.isnan(self.joints[:, 0, 0])
+
+
+def write(
+  path: Path,
+  people: People,
+  joints: np.ndarray,  # f32[P, K, 2] px of the images
+  score: np.ndarray,  # f32[P, K]
+) -> None:
+  """Writes predictions.h5, a row per person."""
+  with h5py.File(path, 'w') as file:
+    file['joints'] = joints
+    file['score'] = score
+    file['image_index'] = people.image_index
+    file['person_index'] = people.person_index
+    file['image'] = [name.encode() for name in people.image]
+
+
+def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:
+  """Reads a file of predictions for the people, or for some of them.
+
+  Raises:
+    UserError: there is no such file, it is damaged, of another form or of
+      other people, or a prediction is not a number.
+  """
+  path, names = Path(path), skeleton.joints
+  columns = _read(path)
+  if 'preds' in columns:
+    rows, given = np.arange(len(people)), columns['preds']
+    if given.shape == (2, len(names), len(people)):
+      given = given.T
+  elif columns.keys() >= set(_OURS):
+    rows, given = _rows(columns, people, path), columns['joints']
+  else:
+    raise UserError(
+      f'{path} has neither `preds` nor `joints`, `image`, `image_index` and '
+      '`person_index`: it is not a file of predictions.'
+    )
+  if given.shape != (shape := (len(rows), len(names), 2)):
+    raise UserError(
+      f'{path} has joints of shape {given.shape}; for {len(rows):,} people '
+      f'it must be {shape} or {shape[::-1]}.'
+    )
+  if given.dtype.kind not in 'fiu':
+    raise UserError(f'{path} has predictions that are not numbers.')
+  if (bad := ~np.isfinite(given).all(axis=-1)).any():
+    row, joint = np.argwhere(bad)[0]
+    x, y = given[row, joint]
+    raise UserError(
+      f'{path} has {names[joint]} of person {rows[row]} '
+      f'({people.image[rows[row]]}) at ({x:g}, {y:g}); every joint of every '
+      'person needs a position.'
+    )
+  joints = np.full((len(people), *shape[1:]), np.nan, np.float32)
+  joints[rows] = given
+  score = np.ones(joints.shape[:2], np.float32)
+  if columns.get('score', score[:0]).shape == given.shape[:2]:
+    score[rows] = columns['score']
+  return Predictions(file=str(path), joints=joints, score=score)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+  """Reads the columns that the file has of those of the two forms."""
+  if not path.is_file():
+    raise UserError(f'there is no file {path}.')
+  try:
+    if not h5py.is_hdf5(path):
+      return scipy.io.loadmat(path, variable_names=['preds'])
+    with h5py.File(path) as file:  # MATLAB's -v7.3 files too
+      names = {'preds', 'score', *_OURS} & file.keys()
+      return {name: np.asarray(file[name][()]) for name in names}
+  except mpii.UNREADABLE as error:
+    reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+    raise UserError(
+      f'{path} is damaged or neither .h5 nor .mat ({reason}).'
+    ) from error
+
+
+def _rows(
+  columns: dict[str, np.ndarray], people: People, path: Path
+) -> np.ndarray:  # i[n], rows of `people`
+  """Finds the people of our form."""
+  row_of = {person: row for row, person in enumerate(_persons(vars(people)))}
+  persons = _persons(columns)
+  if not persons:
+    raise UserError(f'{path} has no people.')
+  for person, times in Counter(persons).items():
+    name = f'{person[0]} (image {person[1]}, person {person[2]})'
+    if person not in row_of:
+      raise UserError(
+        f'{path} has {name}, who is not among the {len(people):,} annotated '
+        'people.'
+      )
+    if times > 1:
+      raise UserError(f'{path} has {name} more than once.')
+  return np.array([row_of[person] for person in persons])
+
+
+def _persons(columns: Mapping[str, np.ndarray]) -> list[tuple[str, int, int]]:
+  """Who each row is: datasets count their images alike, so also by name."""
+  image, *indices = (np.ravel(columns[name]) for name in _OURS[:3])
+  names = image.astype(str).tolist()
+  return list(zip(names, *(i.tolist() for i in indices), strict=False))
