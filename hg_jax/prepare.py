@@ -13,7 +13,7 @@ from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import annotations as annotations_lib
-from hg_jax.data import augmentation, coco, person_crops, records
+from hg_jax.data import augmentation, coco, image_files, person_crops, records
 from hg_jax.data.images import crop_size
 from hg_jax.data.people import People
 from hg_jax.drawn import synthetic
@@ -28,18 +28,18 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'annotations',
     None,
-    'COCO keypoints JSON of anything, or of MPII '
-    'mpii_human_pose_v1_u12_1.mat, mpii_annotations.json[.gz], or the folder '
-    'of train.h5 and valid.h5.',
+    'COCO keypoints JSON of anything; joints.mat of LSP or LSP-extended; or '
+    'of MPII mpii_human_pose_v1_u12_1.mat, mpii_annotations.json[.gz], or the '
+    'folder of train.h5 and valid.h5, or train.json and valid.json.',
   )
   flags.DEFINE_string(
-    'validation', None, 'COCO keypoints JSON of the validation people.'
+    'validation', None, 'A second file of annotations, to validate on.'
   )
   flags.DEFINE_float(
     'validation_share',
     None,
-    'Share of the images to validate on, where a COCO file comes without '
-    f'--validation; {annotations_lib.VALIDATION_SHARE:g} by default.',
+    'Share of the images to validate on; where the annotations have no split '
+    f'{annotations_lib.VALIDATION_SHARE:g} by default.',
   )
   flags.DEFINE_string(
     'category', None, 'Of a COCO file in which several have keypoints.'
@@ -137,23 +137,30 @@ def prepare(
     'annotations': str(annotations.resolve()),
     'size': size,
     'margin': margin,
-    **{name: str(value) for name, value in settings.items() if value},
+    **{
+      name: str(value) for name, value in settings.items() if value is not None
+    },
   }
   if records.prepared(data_dir):
     person_crops.require_source(data_dir, source)
     print(f'{data_dir} is prepared already; delete it to start over.')
     return
   found = annotations_lib.load(annotations, **settings)
-  splits, missing = _present(found.splits, images, allow_missing)
+  splits, files, missing = _present(found.splits, images, allow_missing)
   unreadable = person_crops.write(
-    splits, found.skeleton, source, data_dir, skip_unreadable=skip_unreadable
+    splits,
+    found.skeleton,
+    source,
+    data_dir,
+    files=files,
+    skip_unreadable=skip_unreadable,
   )
-  report = '\n'.join(
-    [*_report(splits, found.skeleton), *found.notes, *missing, *unreadable]
-  )
+  lines = [*_report(splits, found.skeleton), *found.notes]
+  report = '\n'.join([*lines, *missing, *unreadable])
   (data_dir / 'report.txt').write_text(report + '\n')
   sheet = data_dir / 'contact_sheet.png'
-  figures.write(sheet, _contact_sheet(records.read(data_dir, 'train')))
+  shown = records.read(data_dir, next(iter(splits)))
+  figures.write(sheet, _contact_sheet(shown))
   print(f'{report}\nLook at {sheet} before you train.')
 
 
@@ -179,39 +186,44 @@ def prepare_synthetic(
 
 
 def _present(
-  splits: dict[str, People], images: Path, allow_missing: bool
-) -> tuple[dict[str, People], list[str]]:
-  """Selects the people whose images exist; a line says who is left out."""
-  found = {path.name for path in images.iterdir()}
-  existing = {
-    split: np.isin(people.image, list(found))
-    for split, people in splits.items()
-  }
-  absent = sorted(
-    {
-      str(image)
-      for split, people in splits.items()
-      for image in people.image[~existing[split]]
-    }
-  )
-  if not absent:
-    return splits, []
-  if not allow_missing:
+  splits: dict[str, People], folder: Path, allow_missing: bool
+) -> tuple[dict[str, People], dict[str, Path], list[str]]:
+  """Selects the people whose images exist, none in two splits.
+
+  Returns:
+    The people, the file of each image, and lines on who is left out.
+  """
+  names = sorted({str(i) for people in splits.values() for i in people.image})
+  files = image_files.find(names, folder)
+  missing = [name for name in names if name not in files]
+  if missing and not allow_missing:
     raise UserError(
-      f'{len(absent)} annotated images are not in {images}, such as '
-      f'{", ".join(absent[:3])}; --allow_missing prepares the rest.'
+      f'{len(missing)} annotated images are not in {folder}, such as '
+      f'{", ".join(missing[:3])}; --allow_missing prepares the rest.'
     )
-  kept = {
-    split: people[existing[split]]
-    for split, people in splits.items()
-    if existing[split].any()
-  }
+  if not files:
+    raise UserError(
+      f'none of the annotated images is in {folder}, such as {missing[0]}.'
+    )
+  kept, absent, shared = {}, 0, 0
+  taken = set()  # The files of validation images, then also of test images.
+  for split in sorted(splits, key=['valid', 'test', 'train'].index):
+    of_people = [files.get(str(name)) for name in splits[split].image]
+    exists = np.array([file is not None for file in of_people])
+    free = np.array([file not in taken for file in of_people])
+    absent += int((~exists).sum())
+    shared += int((exists & ~free).sum())
+    taken |= set(of_people) - {None}
+    if (exists & free).any():
+      kept[split] = splits[split][exists & free]
+  lines = []
+  if missing:
+    lines.append(f'Left out: {absent} people of {len(missing)} missing images.')
+  if shared:
+    lines.append(f'Left out: {shared} people in images of another split.')
   if 'train' not in kept:
-    raise UserError(
-      f'none of the training images is in {images}, such as {absent[0]}.'
-    )
-  people = sum(int((~rows).sum()) for rows in existing.values())
-  return kept, [f'Left out: {people} people of {len(absent)} missing images.']
+    lines.append('There are no people to train on, only to evaluate.')
+  return {s: kept[s] for s in splits if s in kept}, files, lines
 
 
 def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
@@ -234,8 +246,15 @@ def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
     )
     lines.append(f'{name:<18}{counts}')
   lines.append('')
+  for split, people in splits.items():
+    if unmeasured := int((people.reference <= 0).sum()):
+      lines.append(
+        f'{split}: {unmeasured} people are not scored: what '
+        f'{skeleton.metric} measures errors in has no size or is not labeled.'
+      )
   if skeleton.metric == 'pckh':
-    ratio = np.concatenate([p.side / p.reference for p in splits.values()])
+    measured = [people[people.reference > 0] for people in splits.values()]
+    ratio = np.concatenate([p.side / p.reference for p in measured])
     wrong = int((np.abs(ratio - 10) > 0.1).sum())
     lines.append(
       'Crop side = 10 head sizes: '

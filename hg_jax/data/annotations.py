@@ -1,6 +1,6 @@
 """Annotations of any form, read into the people of each split.
 
-A .json is looked into to find its form; the forms are in `coco` and `mpii`.
+A .json or .mat is looked into to find its form: `coco`, `lsp` or `mpii`.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import numpy as np
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import coco, mpii
-from hg_jax.data.people import People
+from hg_jax.data import coco, lsp, mpii
+from hg_jax.data.people import People, concatenate
 
 VALIDATION_SHARE = 0.1  # of the images, where nothing says which
 
@@ -47,46 +47,39 @@ def load(
   """Reads annotations of any form.
 
   Args:
-    path: the file, or the folder of MPII's train.h5 and valid.h5.
-    validation: a COCO file of the validation people.
-    validation_share: of the images, to draw validation people from where
-      the annotations have no split and there is no `validation`; by default
-      `VALIDATION_SHARE`.
+    path: the file, or a folder of MPII's train and valid files.
+    validation: a file of the same form, of the people to validate on.
+    validation_share: of the images, to draw validation people from; by
+      default `VALIDATION_SHARE` where a .json or LSP says nothing of a split.
     category: of a COCO file.
     flip_pairs: of a COCO file, by default those of the joints' names.
-    metric: of `Skeleton`; by default that of the form.
+    metric: of `Skeleton`, for COCO and LSP; by default that of the form.
 
   Raises:
-    UserError: a file cannot be read or is of no known form, or the two files
-      have other joints.
+    UserError: a file cannot be read or is of no known form, the two files
+      have other joints, or a setting is not for this form.
   """
-  contents = _json(path)
-  if not coco.is_coco(contents):
-    _refuse_settings(
-      path, validation, validation_share, category, flip_pairs, metric
-    )
-    return Annotations(splits=mpii.load(path), skeleton=mpii.SKELETON, notes=[])
   settings = {'category': category, 'flip_pairs': flip_pairs, 'metric': metric}
-  people, skeleton, notes = _read_coco(path, contents, settings)
-  notes.append(_pairs(skeleton))
+  splits, skeleton, notes = _read(path, settings)
   if validation:
-    valid, other, more = _read_coco(validation, _json(validation), settings)
+    if validation_share is not None:
+      raise UserError('give --validation or --validation_share, not both.')
+    others, other, more = _read(validation, settings)
     if other != skeleton:
       raise UserError(f'{validation} has other joints than {path}.')
-    train = people[~np.isin(people.image, valid.image)]
     notes += [f'{validation.name}: {note}' for note in more]
-    if gone := len(people) - len(train):
-      notes.append(f'{gone} people left out whose images are for validation')
-  else:
+    splits['valid'] = concatenate(list(others.values()))
+  elif validation_share is not None or not (
+    splits.keys() & {'valid', 'test'} or path.is_dir() or path.suffix == '.h5'
+  ):
     share = VALIDATION_SHARE if validation_share is None else validation_share
-    train, valid = draw_validation(people, share)
+    known = [splits[name] for name in ('train', 'valid') if name in splits]
+    drawn, images = draw_validation(concatenate(known), share)
+    splits |= drawn
     notes.append(
-      f'{len(np.unique(valid.image))} images drawn for validation: '
-      f'--validation_share={share:g}'
+      f'{images:,} images drawn for validation: --validation_share={share:g}'
     )
-  return Annotations(
-    splits={'train': train, 'valid': valid}, skeleton=skeleton, notes=notes
-  )
+  return Annotations(splits=splits, skeleton=skeleton, notes=notes)
 
 
 def read_coco_contents(path: Path) -> dict[str, Any] | None:
@@ -116,8 +109,42 @@ def read_everyone(
   return people, skeleton
 
 
-def draw_validation(people: People, share: float) -> tuple[People, People]:
-  """Draws images for validation; the people of the others, and of these.
+def _read(
+  path: Path, settings: dict[str, Any]
+) -> tuple[dict[str, People], Skeleton, list[str]]:
+  """Reads the splits that a file has, everyone as 'train' if it has none."""
+  if not path.exists():
+    raise UserError(f'{path} does not exist; see --help for what can be read.')
+  contents = _json(path)
+  if coco.is_coco(contents):
+    people, skeleton, notes = _read_coco(path, contents, settings)
+    return {'train': people}, skeleton, [*notes, _pairs(skeleton)]
+  if isinstance(contents, dict):
+    raise UserError(
+      f'{path} is not COCO keypoints JSON: it has '
+      f'{", ".join(map(str, contents)) or "nothing"}, where images, '
+      'annotations and categories are needed.'
+    )
+  for name in ('category', 'flip_pairs'):
+    if settings[name] is not None:
+      raise UserError(
+        f'--{name} is for COCO keypoints JSON, which {path} is not.'
+      )
+  if path.suffix == '.mat' and lsp.is_lsp(path):
+    splits, skeleton, notes = lsp.read(path, metric=settings['metric'])
+    return splits, skeleton, notes
+  if settings['metric'] is not None:
+    raise UserError('--metric is for COCO keypoints JSON and LSP, not MPII.')
+  return mpii.load(path), mpii.SKELETON, []
+
+
+def draw_validation(
+  people: People, share: float
+) -> tuple[dict[str, People], int]:
+  """Draws images for validation, whatever people are in them.
+
+  Returns:
+    The people of 'train' and of 'valid', and how many images were drawn.
 
   Raises:
     UserError: one of the two would have no image.
@@ -131,7 +158,7 @@ def draw_validation(people: People, share: float) -> tuple[People, People]:
     )
   drawn = np.random.default_rng(0).permutation(images)[:count]
   valid = np.isin(people.image, drawn)
-  return people[~valid], people[valid]
+  return {'train': people[~valid], 'valid': people[valid]}, count
 
 
 def _json(path: Path) -> Any:
@@ -161,21 +188,6 @@ def _read_coco(
     raise UserError(
       f'{path} is not COCO keypoints JSON: {type(error).__name__} {error}.'
     ) from error
-
-
-def _refuse_settings(path: Path, *settings: Any) -> None:
-  names = (
-    'validation',
-    'validation_share',
-    'category',
-    'flip_pairs',
-    'metric',
-  )
-  for name, value in zip(names, settings, strict=True):
-    if value is not None:
-      raise UserError(
-        f'--{name} is for COCO keypoints JSON, which {path} is not.'
-      )
 
 
 def _pairs(skeleton: Skeleton) -> str:

@@ -22,8 +22,7 @@ import numpy as np
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data.boxes import ROOM
-from hg_jax.data.people import People
+from hg_jax.data.people import People, from_boxes
 
 _NOSE_TO_ANKLE = (
   'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
@@ -161,7 +160,7 @@ def _skeleton(
     raise UserError(
       f'--metric={metric}: these annotations can have {" or ".join(METRICS)}.'
     )
-  skeleton = Skeleton(
+  return Skeleton(
     joints=joints,
     flip=flip,
     groups=skeleton_lib.groups_of(joints, flip),
@@ -169,25 +168,6 @@ def _skeleton(
     metric=metric,
     sigmas=_SIGMAS if joints == _NOSE_TO_ANKLE else (),
   )
-  if metric == 'pck_torso':
-    torso(skeleton)
-  return skeleton
-
-
-def torso(skeleton: Skeleton) -> tuple[int, int]:
-  """Finds the ends of a torso: the left shoulder and the right hip.
-
-  Raises:
-    UserError: there is no such joint.
-  """
-  names = skeleton_lib.sides_and_parts(skeleton.joints)
-  ends = ('left', 'shoulder'), ('right', 'hip')
-  if any(end not in names for end in ends):
-    raise UserError(
-      '--metric=pck_torso measures from the left shoulder to the right hip; '
-      f'the joints are {", ".join(skeleton.joints)}.'
-    )
-  return names.index(ends[0]), names.index(ends[1])
 
 
 def _images(entries: list[dict]) -> dict[Any, tuple[int, str]]:
@@ -253,24 +233,15 @@ def _box(
 
 def _people(rows: list[tuple], skeleton: Skeleton) -> People:
   names, joints, boxes, image_index, person_index = zip(*rows, strict=True)
-  joints, boxes = np.array(joints), np.array(boxes)
+  joints = np.array(joints)
   labeled = joints[..., 2] > 0
-  longer = boxes[:, 2:].max(axis=1)
-  places = np.where(labeled[..., None], joints[..., :2], 0)
-  reference = longer
-  if skeleton.metric == 'pck_torso':
-    a, b = torso(skeleton)
-    length = np.linalg.norm(places[:, a] - places[:, b], axis=-1)
-    reference = np.where(labeled[:, a] & labeled[:, b], length, 0)
-  return People(
+  return from_boxes(
+    skeleton,
     image=np.array(names),
-    center=(boxes[:, :2] + boxes[:, 2:] / 2).astype(np.float32),
-    side=(ROOM * longer).astype(np.float32),
-    joints=places.astype(np.float32),
+    boxes=np.array(boxes),
+    joints=np.where(labeled[..., None], joints[..., :2], 0),
     labeled=labeled,
-    known=labeled,
     visible=joints[..., 2] == 2,
-    reference=reference.astype(np.float32),
-    image_index=np.array(image_index, np.int32),
-    person_index=np.array(person_index, np.int32),
+    image_index=np.array(image_index),
+    person_index=np.array(person_index),
   )

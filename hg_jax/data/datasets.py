@@ -13,7 +13,7 @@ from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import records
-from hg_jax.data.people import People
+from hg_jax.data.people import concatenate
 from hg_jax.data.records import Crops
 
 
@@ -71,16 +71,6 @@ def read_training(config: Config) -> Crops:
     if shares
     else (),
     notes=tuple(notes),
-  )
-
-
-def concatenate(parts: list[People]) -> People:
-  """Puts tables of people below each other."""
-  return People(
-    **{
-      field.name: np.concatenate([getattr(part, field.name) for part in parts])
-      for field in dataclasses.fields(People)
-    }
   )
 
 

@@ -9,6 +9,7 @@ The forms, and what their numbers mean (SPEC 2.1):
                                   to 3 decimals, training images only.
   `train.h5`, `valid.h5`          of pose-hg-demo; center and scale already
                                   adjusted, joints truncated to integers.
+  `train.json`, `valid.json`      of HRNet and mmpose; see `mpii_hrnet`.
   `gt_valid.mat`                  the evaluation's ground truth: pytorch-pose's
                                   `detections_our_format.mat`.
 
@@ -17,6 +18,7 @@ image, row in `annolist` and row in `annorect`, from 0, as valid.h5 has them.
 Other people of their images belong to no split: they would leak.
 """
 
+import dataclasses
 import functools
 import gzip
 import importlib.resources
@@ -30,16 +32,23 @@ import numpy as np
 import scipy.io
 
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii_mat
+from hg_jax.data import mpii_hrnet, mpii_mat
 from hg_jax.data.mpii_skeleton import SKELETON
-from hg_jax.data.people import People
+from hg_jax.data.people import People, concatenate
 
 NUM_JOINTS = len(SKELETON.joints)
 
 FORMS = (
   'mpii_human_pose_v1_u12_1.mat, mpii_annotations.json, '
-  'mpii_annotations.json.gz, train.h5, valid.h5 or the folder of the two'
+  "mpii_annotations.json.gz, train.h5, valid.h5, HRNet's train.json, "
+  'valid.json, or the folder of two of these'
 )
+
+_FILES = {
+  'train': ('train.h5', 'train.json', 'mpii_train.json'),
+  'valid': ('valid.h5', 'valid.json', 'mpii_val.json'),
+  'test': ('test.h5',),
+}
 
 # What the libraries below raise on a damaged or a foreign file.
 UNREADABLE = (
@@ -74,13 +83,17 @@ def load(path: str | Path) -> dict[str, People]:
   path = Path(path)
   if not path.is_dir():
     return _read(path)
-  files = [path / f'{split}.h5' for split in ('train', 'valid', 'test')]
-  files = [file for file in files if file.is_file()]
-  if not files:
-    raise UserError(f'{path} has no train.h5 and no valid.h5. Give {FORMS}.')
   splits = {}
-  for file in files:
-    splits |= _read(file)
+  for split in ('train', 'valid', 'test'):
+    for name in _FILES[split]:
+      if (path / name).is_file():
+        people = _read(path / name)
+        if name.endswith('.json'):  # HRNet's; its name says the split.
+          people = {split: concatenate(list(people.values()))}
+        splits |= people
+        break
+  if not splits:
+    raise UserError(f'{path} has no train.h5 and no valid.h5. Give {FORMS}.')
   return splits
 
 
@@ -243,6 +256,8 @@ def _read_json(path: Path) -> dict[str, People]:
   rows = json.loads(gzip.decompress(text) if path.suffix == '.gz' else text)
   if not rows:
     raise ValueError('it has no people')
+  if mpii_hrnet.is_hrnet(rows):
+    return _split_hrnet(_from_raw(**mpii_hrnet.columns(rows)))
   people = _from_raw(
     image=[row['img_paths'] for row in rows],
     center=[row['objpos'] for row in rows],
@@ -252,13 +267,26 @@ def _read_json(path: Path) -> dict[str, People]:
     person_index=np.array([row['people_index'] for row in rows]) - 1,
   )
   # For MPII these are the people of the shipped list, as a test proves.
-  valid = np.array([row['isValidation'] for row in rows]) != 0
+  valid = np.array([row.get('isValidation', 0) for row in rows]) != 0
   return _split(
     people,
     valid=valid,
-    held_out=np.isin(people.image_index, people.image_index[valid]),
+    # By name: other tools number images in ways of their own.
+    held_out=np.isin(people.image, people.image[valid]),
     test=np.zeros(len(people), bool),
   )
+
+
+def _split_hrnet(people: People) -> dict[str, People]:
+  """Validates on the images of the shipped list; numbers these as it does."""
+  image, image_index, person_index = validation_list()
+  valid = np.isin(people.image, image)
+  if np.array_equal(people.image, image):
+    people = dataclasses.replace(
+      people, image_index=image_index, person_index=person_index
+    )
+  test = np.zeros(len(people), bool)
+  return _split(people, valid=valid, held_out=valid, test=test)
 
 
 def _read_h5(path: Path) -> dict[str, People]:

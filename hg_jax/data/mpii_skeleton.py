@@ -1,17 +1,5 @@
-"""MPII's 16 joints, which are those of files that name none."""
+"""MPII's 16 joints."""
 
-from typing import Any
+from hg_jax.base.skeleton import SKELETON
 
-from hg_jax.base import skeleton
-from hg_jax.base.skeleton import SKELETON, Skeleton
-
-
-def saved_skeleton(fields: dict[str, Any]) -> Skeleton:
-  """Reads the skeleton of a run's config.json or of records' metadata.json.
-
-  Files from before skeletons were saved have no field 'skeleton': they are
-  MPII's.
-  """
-  if 'skeleton' not in fields:
-    return SKELETON
-  return skeleton.from_json(fields['skeleton'])
+__all__ = ['SKELETON']

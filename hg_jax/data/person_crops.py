@@ -44,6 +44,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     splits: dict[str, People],
     skeleton: Skeleton,
     source: dict[str, str | int | float],
+    files: dict[str, Path],
     progress: Callable[[], None],
     skip_unreadable: bool,
     **kwargs,
@@ -56,6 +57,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
       source: 'images', their folder; 'annotations', their file; 'size', the
         side of the largest crop to store, px; 'margin', the stored square's
         side over the person's.
+      files: the file of each image.
       progress: called once after each image.
       skip_unreadable: leave the people of broken images out, and list them
         in `unreadable`, instead of raising.
@@ -64,6 +66,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     self._splits = splits
     self._skeleton = skeleton
     self._source = source
+    self._files = files
     self._progress = progress
     self._skip_unreadable = skip_unreadable
     self.unreadable: list[str] = []
@@ -119,7 +122,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
 
   def _crops_of_image(self, people: People, image: str, rows: list[int]):
     try:
-      picture = images.read(Path(self._source['images']) / image)
+      picture = images.read(self._files[image])
     except UserError as error:
       if not self._skip_unreadable:
         raise
@@ -172,6 +175,7 @@ def write(
   source: dict[str, str | int | float],
   data_dir: Path,
   *,
+  files: dict[str, Path],
   skip_unreadable: bool,
 ) -> list[str]:
   """Writes the records of `splits` and shows progress.
@@ -182,6 +186,7 @@ def write(
     source: 'images' (folder), 'annotations', 'size' and 'margin', as
       `PersonCrops` has them; kept for `require_source`.
     data_dir: where to write; leftovers of an interrupted call are deleted.
+    files: the file of each image, by its name in the annotations.
     skip_unreadable: leave out the people of broken images.
 
   Returns:
@@ -202,6 +207,7 @@ def write(
       splits=splits,
       skeleton=skeleton,
       source=source,
+      files=files,
       progress=bar.update,
       skip_unreadable=skip_unreadable,
       data_dir=data_dir,
@@ -265,7 +271,7 @@ def _index_of_file(
 def require_source(data_dir: Path, source: dict) -> None:
   """Raises UserError if the records were made with other settings."""
   metadata = records.source(data_dir)
-  for name in metadata.keys() | source.keys() - {'skeleton'}:
+  for name in sorted((metadata.keys() | source.keys()) - {'skeleton'}):
     if metadata.get(name) != source.get(name):
       raise UserError(
         f'{data_dir} was prepared with --{name}={metadata.get(name)}, not '

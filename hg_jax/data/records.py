@@ -19,7 +19,7 @@ import numpy as np
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import mpii_skeleton
+from hg_jax.data import saved_skeleton
 from hg_jax.data.people import People
 
 # What tensorflow-datasets calls version 1.0.0 of `person_crops.PersonCrops`.
@@ -97,7 +97,7 @@ def read_skeleton(data_dir: Path) -> Skeleton:
     UserError: nothing was prepared there.
   """
   _require_prepared(data_dir)
-  return mpii_skeleton.saved_skeleton(source(data_dir))
+  return saved_skeleton.read(source(data_dir))
 
 
 def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
@@ -146,7 +146,7 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     )
   metadata = source(data_dir)
   return Crops(
-    skeleton=mpii_skeleton.saved_skeleton(metadata),
+    skeleton=saved_skeleton.read(metadata),
     people=people[good],
     encoded=[encoded[row] for row in np.flatnonzero(good)],
     image_to_crop=columns['image_to_crop'][good],

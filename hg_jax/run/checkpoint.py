@@ -29,7 +29,7 @@ from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import mpii_skeleton
+from hg_jax.data import saved_skeleton
 from hg_jax.run.train_state import TrainState
 
 METRIC = 'all_joints'  # the best checkpoint has the highest
@@ -302,7 +302,7 @@ def load_skeleton(workdir: Path) -> Skeleton:
   Raises:
     UserError: there is no run.
   """
-  return mpii_skeleton.saved_skeleton(_read_config(workdir))
+  return saved_skeleton.read(_read_config(workdir))
 
 
 def _read_config(workdir: Path) -> dict[str, Any]:

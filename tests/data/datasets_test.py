@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +38,12 @@ def other(prepared, tmp_path_factory):
     k: v for k, v in records.source(prepared).items() if k != 'skeleton'
   }
   person_crops.write(
-    {'train': people[:8]}, skeleton, source, folder, skip_unreadable=False
+    {'train': people[:8]},
+    skeleton,
+    source,
+    folder,
+    files={n: Path(source['images'], n) for n in people.image},
+    skip_unreadable=False,
   )
   return folder
 

@@ -245,6 +245,7 @@ def test_input_is_the_area_average_of_the_photo(mpii_data, tmp_path):
     SKELETON,
     source | {'margin': augmentation.margin(Augment())},
     tmp_path,
+    files={name: folder / name for name in people.image},
     skip_unreadable=False,
   )
   crops = records.read(tmp_path, 'train')

@@ -315,7 +315,7 @@ def test_json_form_takes_people_of_other_images(person, tmp_path):
   """Image 7, from 1, has a validation person in MPII; here its mark says."""
   rows = [
     person | {'annolist_index': image, 'people_index': number,
-              'isValidation': mark}
+              'img_paths': f'{image}.jpg', 'isValidation': mark}
     for image, number, mark in ((7, 1, 0), (9, 2, 1), (9, 1, 1), (9, 3, 0))
   ]  # fmt: skip
   (tmp_path / 'a.json').write_text(json.dumps(rows))
@@ -334,3 +334,77 @@ def test_evaluation_needs_every_validation_person(person, tmp_path):
   scipy.io.savemat(tmp_path / 'gt.mat', wrong)
   with pytest.raises(UserError, match=r'shape \(16, 2, 5\)'):
     mpii.load_evaluation(tmp_path / 'gt.mat')
+
+
+@pytest.mark.parametrize('index', [lambda n: n, lambda n: 1])
+def test_json_splits_by_image_whatever_its_indices(person, tmp_path, index):
+  # Two people of a.jpg, one to validate on, and one each of b.jpg and c.jpg.
+  rows = [
+    person | {'img_paths': f'{image}.jpg', 'isValidation': mark,
+              'annolist_index': index(n), 'people_index': 1}
+    for n, (image, mark) in enumerate([('a', 1), ('a', 0), ('b', 0), ('c', 0)])
+  ]  # fmt: skip
+  (tmp_path / 'a.json').write_text(json.dumps(rows))
+  loaded = mpii.load(tmp_path / 'a.json')
+  assert sorted(loaded['train'].image) == ['b.jpg', 'c.jpg']
+  assert list(loaded['valid'].image) == ['a.jpg']
+
+
+def hrnet_row(row: dict) -> dict:
+  """The same person as HRNet's train.json has it."""
+  joints = np.array(row['joint_self'])
+  missing = (joints[:, :2] == 0).all(axis=1)
+  return {
+    'image': row['img_paths'],
+    'center': row['objpos'],
+    'scale': row['scale_provided'],
+    'joints': np.where(missing[:, None], -1, joints[:, :2]).tolist(),
+    'joints_vis': np.where(missing, 0, joints[:, 2]).tolist(),
+  }
+
+
+def test_hrnet_json_holds_the_same_people(person, tmp_path):
+  rows = [
+    person | {'img_paths': f'{n}.jpg', 'annolist_index': n + 1}
+    for n in range(3)
+  ]
+  rows[0]['joint_self'] = [[0, 0, 0]] + [[10.0, 20.0, 1.0]] * 15
+  (tmp_path / 'a.json').write_text(json.dumps(rows))
+  (tmp_path / 'train.json').write_text(json.dumps([*map(hrnet_row, rows)]))
+  expected = mpii.load(tmp_path / 'a.json')['train']
+  found = mpii.load(tmp_path / 'train.json')['train']
+  for name, column in vars(expected).items():
+    np.testing.assert_array_equal(getattr(found, name), column, name)
+  assert not found.labeled[0, 0] and found.labeled.sum() == 47
+
+
+def test_hrnet_folder_has_the_splits_of_its_files(person, tmp_path):
+  for split in ('train', 'valid'):
+    row = hrnet_row(person | {'img_paths': f'{split}.jpg'})
+    (tmp_path / f'{split}.json').write_text(json.dumps([row]))
+  loaded = mpii.load(tmp_path)
+  assert {split: list(p.image) for split, p in loaded.items()} == {
+    'train': ['train.jpg'],
+    'valid': ['valid.jpg'],
+  }
+
+
+def test_hrnet_valid_json_equals_the_json(mpii_data, splits, tmp_path):
+  path = mpii_data / 'annot' / 'mpii_annotations.json.gz'
+  rows = json.loads(gzip.decompress(path.read_bytes()))
+  valid = splits['valid']
+  order = {
+    key: n
+    for n, key in enumerate(
+      zip(valid.image_index.tolist(), valid.person_index.tolist(), strict=True)
+    )
+  }
+  chosen = [None] * len(valid)
+  for row in rows:
+    if row['isValidation']:
+      key = int(row['annolist_index']) - 1, int(row['people_index']) - 1
+      chosen[order[key]] = hrnet_row(row)
+  (tmp_path / 'valid.json').write_text(json.dumps(chosen))
+  found = mpii.load(tmp_path / 'valid.json')['valid']
+  for name, column in vars(valid).items():
+    np.testing.assert_array_equal(getattr(found, name), column, name)

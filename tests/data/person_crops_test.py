@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,7 @@ def test_missing_index_is_written_by_another_prepare(prepared, tmp_path):
     crops.skeleton,
     source,
     folder,
+    files={n: Path(source['images'], n) for n in crops.people.image},
     skip_unreadable=False,
   )
   again = records.read(folder, 'train')
@@ -91,6 +93,7 @@ def test_missing_index_is_written_by_another_prepare(prepared, tmp_path):
 def test_records_are_read_without_tensorflow(prepared):
   program = f"""
 import sys
+from pathlib import Path
 sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
 from pathlib import Path
 from hg_jax.data import records

@@ -46,6 +46,7 @@ def crops(mpii_data, tmp_path_factory) -> Crops:
     mpii.SKELETON,
     source,
     data_dir,
+    files={name: folder / name for name in people.image},
     skip_unreadable=False,
   )
   crops = records.read(data_dir, 'train')

@@ -1,0 +1,48 @@
+"""Reads MPII as HRNet and mmpose have it: train.json, valid.json.
+
+A list of people: image, center, scale, joints 16 x [x, y], joints_vis 16. The
+numbers are those of the official .mat, which HRNet and mmpose lower by 1 when
+they read them; `mpii` reads the .mat as it is, and so these.
+"""
+
+from typing import Any
+
+import numpy as np
+
+
+def is_hrnet(contents: Any) -> bool:
+  """Tells whether a JSON file's contents are of this form."""
+  return (
+    isinstance(contents, list)
+    and bool(contents)
+    and isinstance(contents[0], dict)
+    and {'image', 'center', 'scale', 'joints_vis'} <= contents[0].keys()
+  )
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+  """Returns the columns of `mpii._from_raw`.
+
+  Images and the people of each are numbered as they come, from 0.
+  """
+  images = np.array([row['image'] for row in rows], str)
+  _, first, inverse = np.unique(images, return_index=True, return_inverse=True)
+  image_index = np.argsort(np.argsort(first))[inverse]
+  seen: dict[int, int] = {}
+  person_index = []
+  for image in image_index.tolist():
+    person_index.append(seen.get(image, 0))
+    seen[image] = person_index[-1] + 1
+  joints = np.array([row['joints'] for row in rows], np.float64)
+  missing = (joints == 0).all(axis=-1) | (joints == -1).all(axis=-1)
+  visible = np.array([row['joints_vis'] for row in rows], np.float64)
+  return {
+    'image': images,
+    'center': np.array([row['center'] for row in rows], np.float64),
+    'scale': np.array([row['scale'] for row in rows], np.float64),
+    'joints': np.concatenate(
+      [np.where(missing[..., None], 0, joints), visible[..., None]], axis=-1
+    ),
+    'image_index': image_index,
+    'person_index': np.array(person_index),
+  }

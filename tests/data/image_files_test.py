@@ -1,0 +1,52 @@
+import unicodedata
+
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.data import image_files
+
+
+def tree(folder, *names):
+  """Makes empty files."""
+  for name in names:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).touch()
+  return folder
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['train/a.jpg', './train/a.jpg', 'train\\a.jpg', 'a.jpg', 'data/train/a.jpg',
+   '/home/me/train/a.jpg', 'C:\\data\\train\\a.jpg'],
+)  # fmt: skip
+def test_find_takes_paths_that_begin_elsewhere(tmp_path, name):
+  tree(tmp_path, 'train/a.jpg', 'valid/b.jpg')
+  assert image_files.find([name], tmp_path) == {name: tmp_path / 'train/a.jpg'}
+
+
+def test_find_does_not_take_an_image_of_another_folder(tmp_path):
+  tree(tmp_path, 'valid/a.jpg')
+  assert image_files.find(['train/a.jpg'], tmp_path) == {}
+
+
+def test_find_keeps_images_of_one_name_apart(tmp_path):
+  tree(tmp_path, 'train/a.jpg', 'valid/a.jpg')
+  names = ['train/a.jpg', 'valid/a.jpg']
+  found = image_files.find(names, tmp_path)
+  assert found == {name: tmp_path / name for name in names}
+  with pytest.raises(UserError, match='a.jpg can be .*train.* or .*valid'):
+    image_files.find(['a.jpg'], tmp_path)
+
+
+def test_find_refuses_two_names_for_one_file(tmp_path):
+  tree(tmp_path, 'a.jpg')
+  with pytest.raises(UserError, match='train/a.jpg and valid/a.jpg both'):
+    image_files.find(['train/a.jpg', 'valid/a.jpg'], tmp_path)
+
+
+@pytest.mark.parametrize('disk, name', [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_find_takes_every_unicode_form(tmp_path, disk, name):
+  file = unicodedata.normalize(disk, 'Zürich/é.jpg')
+  name = unicodedata.normalize(name, 'Zürich/é.jpg')
+  tree(tmp_path, file)
+  assert image_files.find([name], tmp_path) == {name: tmp_path / file}

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import scipy.io
+
+from hg_jax.base.errors import UserError
+from hg_jax.data import annotations, lsp, mpii_skeleton
+
+
+def save(path, joints):
+  scipy.io.savemat(path, {'joints': joints})
+  return path
+
+
+@pytest.fixture
+def joints():
+  """x, y and a number of four people with 14 joints."""
+  joints = np.zeros((4, 14, 3))
+  joints[..., 0] = np.arange(14) * 10 + 1
+  joints[..., 1] = np.arange(14) * 5 + 2
+  joints[1, 3, 2] = 1
+  return joints
+
+
+def test_lsp_has_hidden_joints_which_are_known(joints, tmp_path):
+  path = save(tmp_path / 'joints.mat', joints.transpose(2, 1, 0))
+  splits, skeleton, notes = lsp.read(path)
+  people = splits['train']
+  assert list(people.image[:2]) == ['im0001.jpg', 'im0002.jpg']
+  assert people.labeled.all() and people.known.all() and not notes
+  assert not people.visible[1, 3] and people.visible.sum() == 4 * 14 - 1
+  assert skeleton.metric == 'pck_torso'
+  # From the left shoulder, joint 9, to the right hip, joint 2.
+  np.testing.assert_allclose(people.reference, np.hypot(70, 35))
+  # 130 px wide and 65 px high.
+  np.testing.assert_allclose(people.side, 1.25 * 130)
+  np.testing.assert_allclose(people.center, [[66, 34.5]] * 4)
+
+
+def test_lsp_extended_does_not_know_what_is_not_labeled(joints, tmp_path):
+  joints[..., 2] = 1
+  joints[1, 3, 2] = 0
+  joints[2, 9, 2] = 0
+  joints[3, 1:, 2] = 0
+  path = save(tmp_path / 'joints.mat', joints.transpose(1, 2, 0))
+  splits, _, notes = lsp.read(path)
+  people = splits['train']
+  assert list(people.image) == ['im00001.jpg', 'im00002.jpg', 'im00003.jpg']
+  assert not people.known[1, 3] and not people.labeled[1, 3]
+  assert people.known.sum() == 3 * 14 - 2
+  assert people.reference[2] == 0  # without a left shoulder
+  assert notes == ['1 people without two labeled joints left out']
+
+
+def test_lsp_validates_on_its_second_thousand(tmp_path):
+  joints = np.random.default_rng(0).uniform(1, 99, (3, 14, 2000))
+  path = save(tmp_path / 'joints.mat', joints)
+  splits = annotations.load(path).splits
+  assert splits['train'].image[-1] == 'im1000.jpg'
+  assert splits['valid'].image[0] == 'im1001.jpg'
+  assert len(splits['train']) == len(splits['valid']) == 1000
+
+
+def test_lsp_of_another_shape_is_refused(tmp_path):
+  path = save(tmp_path / 'joints.mat', np.zeros((16, 3, 5)))
+  with pytest.raises(UserError, match=r'\(16, 3, 5\)'):
+    lsp.read(path)
+
+
+def test_lsp_joints_are_mpiis_by_name():
+  matches = lsp.skeleton_lib.matches(lsp.SKELETON, mpii_skeleton.SKELETON)
+  names = [None if k is None else lsp.SKELETON.joints[k] for k in matches]
+  assert names == [
+    None if name in ('pelvis', 'thorax') else name
+    for name in mpii_skeleton.SKELETON.joints
+  ]
