@@ -119,25 +119,20 @@ def test_only_records_and_training_input_need_tensorflow():
 
 
 def test_mpii_is_imported_by_few_files_below_the_commands():
-  # Where forms of annotations are told apart, where files from before
-  # skeletons were saved are read, and MPII's own submission.
-  allowed = {'annotations', 'saved_skeleton', 'submission'}
-  allowed |= {'metrics.pckh'}  # until it is given a skeleton
-  names = ('hg_jax.data.mpii', 'hg_jax.base.skeleton.SKELETON')
   paths = modules(ROOT)
-  naming = set()
-  for name, path in paths.items():
-    text = path.read_text()
-    if re.search(r'\bimport .*\bSKELETON\b', text) or any(
-      other.startswith(names) for other in imports(name, paths)
-    ):
-      naming.add(name)
-  naming = {n for n in naming if room(n) and not n.startswith(names)}
-  assert {n.removeprefix('hg_jax.').split('.', 1)[1] for n in naming} <= {
-    'annotations',
-    'saved_skeleton',
-    'submission',
-    'pckh',
+  naming = {
+    name
+    for name in paths
+    if room(name)
+    and not name.startswith('hg_jax.data.mpii')
+    and any(o.startswith('hg_jax.data.mpii') for o in imports(name, paths))
+  }
+  # Where forms of annotations are told apart, where files from before
+  # skeletons were saved are read, and what MPII scores itself.
+  assert naming == {
+    'hg_jax.data.annotations',
+    'hg_jax.data.saved_skeleton',
+    'hg_jax.evaluation.submission',
   }
 
 

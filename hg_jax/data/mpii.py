@@ -23,8 +23,6 @@ import functools
 import gzip
 import importlib.resources
 import json
-import struct
-import zlib
 from pathlib import Path
 
 import h5py
@@ -35,6 +33,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.data import mpii_hrnet, mpii_mat
 from hg_jax.data.mpii_skeleton import SKELETON
 from hg_jax.data.people import People, concatenate
+from hg_jax.data.unreadable import UNREADABLE
 
 NUM_JOINTS = len(SKELETON.joints)
 
@@ -49,20 +48,6 @@ _FILES = {
   'valid': ('valid.h5', 'valid.json', 'mpii_val.json'),
   'test': ('test.h5',),
 }
-
-# What the libraries below raise on a damaged or a foreign file.
-UNREADABLE = (
-  AttributeError,
-  EOFError,
-  LookupError,
-  NotImplementedError,
-  OSError,
-  TypeError,
-  ValueError,
-  scipy.io.matlab.MatReadError,
-  struct.error,
-  zlib.error,
-)
 
 
 def load(path: str | Path) -> dict[str, People]:

@@ -18,8 +18,8 @@ import scipy.io
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import mpii
 from hg_jax.data.people import People
+from hg_jax.data.unreadable import UNREADABLE
 
 _OURS = ('image', 'image_index', 'person_index', 'joints')
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path) as file:  # MATLAB's -v7.3 files too
       names = {'preds', 'score', *_OURS} & file.keys()
       return {name: np.asarray(file[name][()]) for name in names}
-  except mpii.UNREADABLE as error:
+  except UNREADABLE as error:
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
     raise UserError(
       f'{path} is damaged or neither .h5 nor .mat ({reason}).'
