@@ -36,7 +36,6 @@ from hg_jax.pictures.album import Album
 
 FLAGS = flags.FLAGS
 
-_IMAGES = '.avif .bmp .gif .jpeg .jpg .jp2 .png .tif .tiff .webp'.split()
 _BATCH = 8  # people at a time
 
 
@@ -121,7 +120,7 @@ def find(patterns: list[str]) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-  return path.suffix.lower() in _IMAGES or videos.is_video(path)
+  return path.suffix.lower() in images.SUFFIXES or videos.is_video(path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,8 +232,7 @@ def _pictures_of(path: Path) -> Iterator[tuple[int | None, np.ndarray]]:
   if videos.is_video(path):
     yield from enumerate(videos.read(path))
   else:
-    picture = images.read_upright(path)
-    yield None, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    yield None, images.read_upright(path)
 
 
 def _batched(

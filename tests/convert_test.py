@@ -228,9 +228,7 @@ def test_converted_checkpoint_finds_what_pytorch_finds(
     tmp_path / 'run', flip_test=False
   )
   photos = sorted((mpii_data / 'images').glob('*.jpg'))[:3]
-  people = np.array(
-    [predictor.look(images.read(path)[..., ::-1])[0] for path in photos]
-  )
+  people = np.array([predictor.look(images.read(path))[0] for path in photos])
   assert people.shape == (3, 256, 256, 3)
   with torch.no_grad():
     theirs = network(torch.from_numpy(people) / 255)[:, -1].numpy()

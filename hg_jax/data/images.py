@@ -1,56 +1,136 @@
 """Photographs: reading them, and cutting out what the network sees."""
 
+import io
+import struct
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from hg_jax.base import affine
 from hg_jax.base.errors import UserError
 
-_END_OF_JPEG, _START_OF_SCAN = b'\xff\xd9', b'\xff\xda'
+try:
+  import pillow_heif
+except ImportError:
+  pillow_heif = None
+else:
+  pillow_heif.register_heif_opener()
+
+SUFFIXES = (
+  '.avif .bmp .gif .heic .heif .jpeg .jpg .jp2 .mpo .png .tif .tiff .webp'
+).split()
+
+# More is refused before it is decoded: 1 GB in memory. A phone's 108
+# megapixels are fewer.
+MAX_PIXELS = 125_000_000
+# Pillow warns of fewer than these, and of EXIF data that cannot be read.
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
+warnings.filterwarnings('ignore', module='PIL')
+
+_ORIENTATION = 0x0112  # EXIF
+# How OpenCV flips stored pixels of an orientation, after those of 5 to 8 were
+# transposed, to show them upright.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
-def read(path: Path) -> np.ndarray:  # u8[H, W, 3], blue, green, red
-  """Reads an annotated image as OpenCV has it, its pixels as they are stored.
+def read(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
+  """Reads an annotated image, its pixels as they are stored.
 
   Annotations are in stored pixels, so an EXIF orientation is not applied.
 
   Raises:
-    UserError: the file is missing, no image, or cut short.
+    UserError: the file is missing, no image, too large or cut short.
   """
-  return _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+  return _decode(path, upright=False)
 
 
-def read_upright(path: Path) -> np.ndarray:  # u8[H, W, 3], blue, green, red
+def read_upright(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
   """Reads a photo as viewers show it, turned as its EXIF data say.
 
   Gray, CMYK and 16-bit images become 8-bit color, an alpha channel is
-  dropped, and of an animation the first picture is read.
+  dropped, and of an animation the first picture is read. Data after a
+  photo's end, such as the clip of a phone's motion photo, are not looked at.
 
   Raises:
-    UserError: the file is missing, no image, or cut short.
+    UserError: the file is missing, no image, too large or cut short.
   """
-  return _decode(path, cv2.IMREAD_COLOR)
+  return _decode(path, upright=True)
 
 
-def _decode(path: Path, flags: int) -> np.ndarray:
+def _decode(path: Path, *, upright: bool) -> np.ndarray:
   try:
     data = path.read_bytes()
   except OSError as error:
     raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-  if data.startswith(b'\xff\xd8') and data.rfind(_END_OF_JPEG) < data.rfind(
-    _START_OF_SCAN
-  ):
-    # OpenCV would fill the missing part with gray and say nothing.
-    raise UserError(f'{path} is a truncated JPEG; fetch it again.')
   try:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-  except cv2.error:
-    picture = None  # OpenCV raises on an empty file and returns None otherwise.
-  if picture is None:
-    raise UserError(f'{path} is not an image that OpenCV can decode.')
+    with Image.open(io.BytesIO(data)) as photo:
+      if photo.width * photo.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+      # In this order: some formats decode to find their EXIF data, and TIFF
+      # is turned, and forgets its orientation, while it is decoded.
+      deep = photo.mode.startswith('I;16') or ';16' in str(photo.tile)
+      orientation = photo.getexif().get(_ORIENTATION, 1)
+      picture = _deep_pixels(photo, data) if deep else _pixels(photo)
+      turned = photo.format == 'TIFF'
+  except UnidentifiedImageError as error:
+    raise UserError(f'{path} {_not_an_image(data)}') from error
+  except Image.DecompressionBombError as error:
+    raise UserError(
+      f'{path} has more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it.'
+    ) from error
+  except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+    # The exceptions that Pillow's decoders raise on damaged files.
+    problem = 'is truncated' if 'truncated' in str(error) else 'is damaged'
+    raise UserError(f'{path} {problem}: {error}; fetch it again.') from error
+  if turned and not upright:
+    # The inverse of a quarter turn is the other one.
+    return _turn(picture, {6: 8, 8: 6}.get(orientation, orientation))
+  return _turn(picture, orientation) if upright and not turned else picture
+
+
+def _pixels(photo: Image.Image) -> np.ndarray:  # u8[H, W, 3] RGB
+  photo.load()
+  if photo.mode in ('I', 'F'):
+    raise ValueError('32 bits a channel are not 8 or 16')
+  return np.array(photo if photo.mode == 'RGB' else photo.convert('RGB'))
+
+
+def _deep_pixels(
+  photo: Image.Image, data: bytes
+) -> np.ndarray:  # u8[H, W, 3] RGB
+  """Decodes 16 bits a channel with OpenCV, as Pillow drops the lower eight."""
+  photo.load()  # raises where the file is truncated
+  picture = cv2.imdecode(
+    np.frombuffer(data, np.uint8),
+    cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+  )
+  if picture is None or picture.dtype != np.uint16:
+    raise ValueError('OpenCV cannot decode its 16 bits a channel')
+  # Cameras and scanners store 10, 12 or 14 bits in 16.
+  most = int(picture.max())
+  bits = next(bits for bits in (8, 10, 12, 14, 16) if most < 2**bits)
+  picture = np.uint8(picture >> (bits - 8))
+  return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _turn(picture: np.ndarray, orientation: int) -> np.ndarray:
+  """Turns the pixels stored with an EXIF orientation upright."""
+  if orientation in (5, 6, 7, 8):
+    picture = cv2.transpose(picture)
+  if orientation in _FLIPS:
+    picture = cv2.flip(picture, _FLIPS[orientation])
   return picture
+
+
+def _not_an_image(data: bytes) -> str:
+  """Says what a file is that Pillow cannot open."""
+  if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1'):
+    return 'is a HEIC photo, which `pip install pillow-heif` makes readable.'
+  return 'is not an image that can be read.'
 
 
 def cut(
@@ -98,39 +178,45 @@ def warp(
 
 
 def crop_size(image_size: int) -> int:
-  """Side of the prepared crops that suits inputs of this side, px.
+  """Returns the side of the prepared crops for inputs of this side, px.
 
   At a scale of 1 a pixel of such a crop is a pixel of the input.
   """
   return round(image_size * _FINENESS)
 
 
-def input_of(
-  picture: np.ndarray,  # u8[H, W, 3], blue, green, red
-  center: np.ndarray,  # f[2] px
-  side: float,  # px
+def inputs_of(
+  picture: np.ndarray,  # u8[H, W, 3] RGB
+  centers: Sequence[np.ndarray],  # P of f[2] px
+  sides: Sequence[float],  # P, px
   size: int,  # px
-) -> tuple[np.ndarray, np.ndarray]:  # u8[S, S, 3] RGB, f64[3, 3]
-  """The network's input, of a whole photo.
+) -> tuple[np.ndarray, np.ndarray]:  # u8[P, S, S, 3] RGB, f64[P, 3, 3]
+  """Cuts the network's inputs out of a whole photo.
 
-  To the bit that of a crop as `prepare` cuts it, before that becomes a JPEG.
+  To the bit those of crops as `prepare` cuts them, before they become JPEGs.
 
   Returns:
-    The input and the map from the image to it.
+    The inputs and the maps from the image to them.
   """
-  factor = max(int(side / _MOST), 1)
-  near = _shrink(picture, factor) if factor > 1 else picture
-  crop, near_to_crop = cut(
-    near,
-    np.asarray(center, np.float64) / factor,
-    side / factor * _MARGIN,
-    crop_size(size),
-  )
-  image_to_crop = affine.scale(1 / factor) @ near_to_crop
-  image_to_input = affine.image_to_crop(center, side, size)
-  return warp(crop, np.linalg.inv(image_to_crop) @ image_to_input, size), (
-    image_to_input
-  )
+  shrunken = {1: picture}  # by factor; once for all people
+  inputs = np.zeros((len(sides), size, size, 3), np.uint8)
+  maps = np.zeros((len(sides), 3, 3))
+  for person, (center, side) in enumerate(zip(centers, sides, strict=True)):
+    factor = max(int(side / _MOST), 1)
+    if factor not in shrunken:
+      shrunken[factor] = _shrink(picture, factor)
+    crop, near_to_crop = cut(
+      shrunken[factor],
+      np.asarray(center, np.float64) / factor,
+      side / factor * _MARGIN,
+      crop_size(size),
+    )
+    image_to_crop = affine.scale(1 / factor) @ near_to_crop
+    maps[person] = affine.image_to_crop(center, side, size)
+    crop_to_input = np.linalg.inv(image_to_crop) @ maps[person]
+    bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
+    inputs[person] = warp(bgr, crop_to_input, size)
+  return inputs, maps
 
 
 # The defaults of `prepare`: side of the crop over the square's, and px of it
@@ -144,10 +230,11 @@ _MOST = 1024
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
   """Averages squares of `factor` px; black beyond the image."""
   height, width = picture.shape[:2]
-  picture = cv2.copyMakeBorder(
-    np.ascontiguousarray(picture),
-    *(0, -height % factor, 0, -width % factor),
-    cv2.BORDER_CONSTANT,
-  )
+  if height % factor or width % factor:
+    picture = cv2.copyMakeBorder(
+      picture,
+      *(0, -height % factor, 0, -width % factor),
+      cv2.BORDER_CONSTANT,
+    )
   size = (picture.shape[1] // factor, picture.shape[0] // factor)
   return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

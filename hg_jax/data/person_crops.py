@@ -143,7 +143,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
 def _encode(crop: np.ndarray) -> bytes:
   _, jpeg = cv2.imencode(
     '.jpg',
-    crop,
+    cv2.cvtColor(crop, cv2.COLOR_RGB2BGR),
     [
       cv2.IMWRITE_JPEG_QUALITY,
       JPEG_QUALITY,

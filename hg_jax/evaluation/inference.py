@@ -207,10 +207,10 @@ class Predictor:
     center, side = boxes.square(
       (0, 0, width, height) if box is None else box, width, height
     )
-    seen, image_to_input = images.input_of(
-      image[..., ::-1], center, side, self.image_size
+    seen, image_to_input = images.inputs_of(
+      image, [center], [side], self.image_size
     )
-    return seen, np.linalg.inv(image_to_input)
+    return seen[0], np.linalg.inv(image_to_input[0])
 
   def people(
     self,

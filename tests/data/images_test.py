@@ -1,5 +1,9 @@
 """Photos are read as they are shown, and seen where and as they are."""
 
+import struct
+import tracemalloc
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -17,6 +21,12 @@ def smooth_noise(height, width, seed=0):
   blurred = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 3)
   low, high = blurred.min(), blurred.max()
   return np.uint8(255 * (blurred - low) / (high - low))
+
+
+def input_of(picture, center, side, size):
+  """The input of one person, and the map from the image to it."""
+  inputs, maps = images.inputs_of(picture, [center], [side], size)
+  return inputs[0], maps[0]
 
 
 def disk(height, width, center, radius):
@@ -45,7 +55,7 @@ def test_input_map_finds_a_disk_in_the_input(center, side):
   spot = np.array([205.0, 148.0])
   radius = max(side / 12, 4)
   picture = disk(900, 700, spot, radius)
-  seen, image_to_input = images.input_of(picture, center, side, SIZE)
+  seen, image_to_input = input_of(picture, center, side, SIZE)
   assert seen.shape == (SIZE, SIZE, 3) and seen.dtype == np.uint8
   # Its share of the image, which the disk may leave.
   expected = affine.apply(centroid(picture)[None], image_to_input)[0]
@@ -56,7 +66,7 @@ def test_input_map_finds_a_disk_in_the_input(center, side):
 def test_input_averages_a_fine_pattern(side):
   y, x = np.mgrid[:side, :side]
   board = np.repeat(np.uint8(255 * ((x + y) % 2))[..., None], 3, axis=-1)
-  seen, _ = images.input_of(board, (side / 2, side / 2), side, SIZE)
+  seen, _ = input_of(board, (side / 2, side / 2), side, SIZE)
   inner = seen[4:-4, 4:-4].astype(int)
   assert np.abs(inner - 127).max() <= 1
 
@@ -67,7 +77,8 @@ def test_input_equals_that_of_a_prepared_crop():
   picture = smooth_noise(1400, 1200)
   center, side = np.array([600.4, 650.9]), 700.2
   crop, image_to_crop = images.cut(picture, center, margin * side, 448)
-  seen, image_to_input = images.input_of(picture, center, side, 256)
+  crop = crop[..., ::-1]  # as cv2.imdecode returns it
+  seen, image_to_input = input_of(picture, center, side, 256)
   prepared = images.warp(
     crop, np.linalg.inv(image_to_crop) @ image_to_input, 256
   )
@@ -75,7 +86,7 @@ def test_input_equals_that_of_a_prepared_crop():
 
 
 def test_input_of_a_panorama_is_shrunk_first():
-  seen, image_to_input = images.input_of(
+  seen, image_to_input = input_of(
     np.full((10, 20_000, 3), 255, np.uint8), (10_000, 5), 25_000, 256
   )
   # 256 / 25,000 px of 10 px: a tenth of a row, white over 0.8 of the width.
@@ -83,9 +94,12 @@ def test_input_of_a_panorama_is_shrunk_first():
   assert seen[:, :24].max() == 0
 
 
+@pytest.mark.parametrize('suffix', ['png', 'tif', 'avif'])
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_read_upright_applies_the_orientation(orientation, tmp_path):
-  picture = smooth_noise(40, 60)[..., ::-1]
+def test_read_upright_applies_the_orientation(orientation, suffix, tmp_path):
+  # AVIF loses some color.
+  same = partial(np.testing.assert_allclose, atol=25 * (suffix == 'avif'))
+  picture = smooth_noise(40, 60)
   # EXIF: how the stored pixels must be turned to be upright.
   stored = {
     1: picture,
@@ -100,17 +114,16 @@ def test_read_upright_applies_the_orientation(orientation, tmp_path):
   photo = Image.fromarray(np.ascontiguousarray(stored))
   exif = photo.getexif()
   exif[0x0112] = orientation
-  photo.save(tmp_path / 'photo.png', exif=exif)
-  read = images.read_upright(tmp_path / 'photo.png')
-  np.testing.assert_array_equal(read[..., ::-1], picture)
+  path = tmp_path / f'photo.{suffix}'
+  photo.save(path, exif=exif, **({'quality': 99} if suffix == 'avif' else {}))
+  same(images.read_upright(path).astype(int), picture)
   # Annotations are of the pixels as stored.
-  read = images.read(tmp_path / 'photo.png')
-  np.testing.assert_array_equal(read[..., ::-1], stored)
+  same(images.read(path).astype(int), stored)
 
 
 def test_read_upright_converts_cmyk(tmp_path):
   picture = smooth_noise(40, 60)
-  photo = Image.fromarray(picture[..., ::-1]).convert('CMYK')
+  photo = Image.fromarray(picture).convert('CMYK')
   photo.save(tmp_path / 'photo.jpg', quality=98)
   read = images.read_upright(tmp_path / 'photo.jpg')
   assert np.abs(read.astype(int) - picture).max() < 8
@@ -125,5 +138,81 @@ def test_read_upright_names_a_broken_photo(tmp_path):
     images.read_upright(path)
   encoded = cv2.imencode('.jpg', smooth_noise(40, 60))[1].tobytes()
   path.write_bytes(encoded[:-9])
-  with pytest.raises(UserError, match='photo.jpg is a truncated JPEG'):
+  with pytest.raises(UserError, match='photo.jpg is truncated'):
     images.read_upright(path)
+
+
+@pytest.mark.parametrize(
+  'suffix', 'avif bmp gif jp2 jpg png ppm tif webp'.split()
+)
+def test_read_refuses_half_a_file(suffix, tmp_path):
+  path = tmp_path / f'photo.{suffix}'
+  Image.fromarray(smooth_noise(90, 120)).save(path)
+  images.read(path)
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  with pytest.raises(UserError, match=f'photo.{suffix} is '):
+    images.read(path)
+
+
+@pytest.mark.parametrize('progressive', [False, True])
+def test_read_ends_at_the_end_of_a_motion_photo(progressive, tmp_path):
+  # The clip after the photo has markers of its own, and no end.
+  path, whole = tmp_path / 'photo.jpg', tmp_path / 'whole.jpg'
+  photo = Image.fromarray(smooth_noise(40, 60))
+  photo.save(whole, progressive=progressive)
+  clip = b'\x00\x00\x00\x18ftypmp42' + b'\xff\xd8\xff\xda' + bytes(999)
+  path.write_bytes(whole.read_bytes() + clip)
+  np.testing.assert_array_equal(images.read(path), images.read(whole))
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+@pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_read_scales_the_bits_used_of_16(suffix, bits, channels, tmp_path):
+  picture = smooth_noise(40, 60)[..., :channels]
+  picture[0, 0] = 255
+  path = tmp_path / f'photo.{suffix}'
+  cv2.imwrite(str(path), picture[..., ::-1].astype(np.uint16) << (bits - 8))
+  expected = np.broadcast_to(picture, (40, 60, 3))
+  np.testing.assert_array_equal(images.read(path), expected)
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_read_turns_16_bits_of_tiff_as_it_turns_8(orientation, tmp_path):
+  picture = smooth_noise(40, 60)
+  paths = tmp_path / '8.tif', tmp_path / '16.tif'
+  cv2.imwrite(str(paths[0]), picture)
+  cv2.imwrite(str(paths[1]), picture.astype(np.uint16) * 257)
+  for path in paths:
+    data = bytearray(path.read_bytes())
+    _set_orientation(data, orientation)
+    path.write_bytes(data)
+  for read in (images.read, images.read_upright):
+    np.testing.assert_array_equal(read(paths[0]), read(paths[1]))
+  assert images.read(paths[0]).shape == (40, 60, 3)
+
+
+def _set_orientation(data, orientation):
+  """Puts the tag in place of the resolution's unit, which means nothing."""
+  (at,) = struct.unpack_from('<I', data, 4)
+  (count,) = struct.unpack_from('<H', data, at)
+  for entry in range(at + 2, at + 2 + 12 * count, 12):
+    if struct.unpack_from('<H', data, entry)[0] in (0x0112, 0x0128):
+      struct.pack_into('<HHIHH', data, entry, 0x0112, 3, 1, orientation, 0)
+
+
+def test_read_refuses_too_many_pixels_before_decoding(tmp_path):
+  path = tmp_path / 'photo.png'
+  Image.new('1', (12_000, 12_000)).save(path)
+  tracemalloc.start()
+  with pytest.raises(UserError, match='photo.png has more than 125 megapixels'):
+    images.read(path)
+  assert tracemalloc.get_traced_memory()[1] < 10e6
+  tracemalloc.stop()
+
+
+def test_read_says_what_heic_needs(tmp_path):
+  path = tmp_path / 'photo.jpg'  # as some phones name it
+  path.write_bytes(b'\x00\x00\x00\x18ftypheic' + bytes(100))
+  with pytest.raises(UserError, match='photo.jpg is .*HEIC|is damaged'):
+    images.read(path)
