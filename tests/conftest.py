@@ -11,7 +11,7 @@ import pytest
 from hg_jax import prepare
 from hg_jax.base import config
 from hg_jax.data.mpii import SKELETON
-from hg_jax.evaluation import inference
+from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
 
@@ -58,8 +58,8 @@ def tiny_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
-def tiny_predictor(tiny_run) -> inference.Predictor:
-  return inference.Predictor.from_workdir(tiny_run)
+def tiny_predictor(tiny_run) -> Predictor:
+  return Predictor.from_workdir(tiny_run)
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ import pytest
 from hg_jax import convert
 from hg_jax.base.errors import UserError
 from hg_jax.data import images
-from hg_jax.evaluation import inference
+from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
 
@@ -224,11 +224,13 @@ def test_converted_checkpoint_finds_what_pytorch_finds(
     tmp_path / 'checkpoint.pt',
   )
   convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
-  predictor = inference.Predictor.from_workdir(
-    tmp_path / 'run', flip_test=False
-  )
+  predictor = Predictor.from_workdir(tmp_path / 'run', flip_test=False)
   photos = sorted((mpii_data / 'images').glob('*.jpg'))[:3]
-  people = np.array([predictor.look(images.read(path))[0] for path in photos])
+  people = []
+  for photo in map(images.read, photos):
+    box = (0, 0, photo.shape[1], photo.shape[0])
+    people.append(predictor.look(photo, [box])[0][0])
+  people = np.array(people)
   assert people.shape == (3, 256, 256, 3)
   with torch.no_grad():
     theirs = network(torch.from_numpy(people) / 255)[:, -1].numpy()

@@ -1,7 +1,10 @@
 """Photos and videos in, joints and pictures out, whatever they are."""
 
+import contextlib
+import io
 import json
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -14,8 +17,12 @@ from PIL import Image
 
 from hg_jax import predict
 from hg_jax.base.errors import UserError
-from hg_jax.data import images
+from hg_jax.data import images, sources, videos
+from hg_jax.data.boxes import read_boxes
 from hg_jax.data.mpii import SKELETON
+from hg_jax.evaluation import tracking
+from hg_jax.evaluation.frames import Settings
+from hg_jax.evaluation.prediction_lines import PredictionLines
 
 
 def smooth_noise(height, width, seed=0):
@@ -33,15 +40,25 @@ def save(path, picture=PHOTO, **settings):
   return path
 
 
-def attempt(predictor, patterns, output, box=None, boxes=None, sheets=False):
-  """What the command does: the people it writes, and its complaints."""
+def attempt(
+  predictor, patterns, output, box=None, boxes=None, form='jsonl', **settings
+):
+  """What the command does: the lines it writes, and its complaints."""
+  errors = io.StringIO()
   try:
-    given = predict.read_boxes(box and box.split(','), boxes)
-    paths = predict.find([str(pattern) for pattern in patterns])
-    problems = predict.predict(predictor, paths, given, output, sheets=sheets)
+    given = read_boxes(box and box.split(','), boxes and str(boxes))
+    found = sources.find([str(p) for p in patterns], output=output)
+    given.require_use(found)
+    predictions = PredictionLines(output, {}, predictor.skeleton)
+    with contextlib.redirect_stderr(errors):
+      predict.predict(
+        predictor, found, given, Settings(**settings), predictions, form=form
+      )
   except UserError as error:
     return [], [str(error)]
-  return json.loads((output / 'predictions.json').read_text()), problems
+  lines = (output / 'predictions.jsonl').read_text().splitlines()
+  problems = re.findall('^error: (.*)$', errors.getvalue(), re.M)
+  return [json.loads(line) for line in lines], problems
 
 
 def empty(path):
@@ -178,9 +195,9 @@ HOSTILE = [
 def answer(tiny_predictor, tmp_path_factory):
   """The joints of PHOTO."""
   where = tmp_path_factory.mktemp('plain')
-  people, problems = attempt(tiny_predictor, [save(where / 'p.png')], where)
+  lines, problems = attempt(tiny_predictor, [save(where / 'p.png')], where)
   assert not problems
-  return people[0]['joints']
+  return lines[0]['people'][0]['joints']
 
 
 @pytest.mark.parametrize(
@@ -188,70 +205,105 @@ def answer(tiny_predictor, tmp_path_factory):
   HOSTILE,
   ids=[f'{name} {box or ""}'.strip() for name, _, box, _ in HOSTILE],
 )
-def test_a_hostile_input_ends_in_a_clear_line_or_a_right_answer(
+def test_hostile_input_ends_in_a_line_or_an_answer(
   tiny_predictor, answer, tmp_path, name, make, box, expected
 ):
   make(tmp_path / name)
   output = tmp_path / 'output'
-  people, problems = attempt(tiny_predictor, [tmp_path / name], output, box=box)
+  lines, problems = attempt(tiny_predictor, [tmp_path / name], output, box=box)
   if isinstance(expected, str):
     (problem,) = problems
-    assert '\n' not in problem
     assert re.search(expected, problem)
     return
   assert not problems
-  (person,) = people
+  (line,) = lines
+  (person,) = line['people']
   assert list(person['joints']) == list(SKELETON.joints)
   numbers = [list(joint.values()) for joint in person['joints'].values()]
   assert np.isfinite(numbers).all()
-  overlay = cv2.imread(str(output / f'{(tmp_path / name).stem}_overlay.png'))
+  overlay = images.read(output / line['overlay'])
   assert 384 <= max(overlay.shape) <= 1280
   if expected is SAME:
     assert person['joints'] == answer
 
 
-def test_a_broken_file_is_named_and_the_rest_is_done(tiny_predictor, tmp_path):
+def test_broken_file_is_named_and_the_rest_is_done(tiny_predictor, tmp_path):
   photos = tmp_path / 'photos'
   photos.mkdir()
   for number in range(10):
     save(photos / f'{number}.png', smooth_noise(50, 60 + number, number))
   text(photos / '4.png')
-  people, problems = attempt(tiny_predictor, [photos], tmp_path / 'output')
-  assert [p['image'][-5:] for p in people] == [
+  lines, problems = attempt(tiny_predictor, [photos], tmp_path / 'output')
+  assert [line['image'][-5:] for line in lines] == [
     f'{number}.png' for number in range(10) if number != 4
   ]
   assert len(problems) == 1 and '4.png' in problems[0]
   # By itself, of which the batch must know nothing.
   alone, _ = attempt(tiny_predictor, [photos / '7.png'], tmp_path / 'alone')
-  for name, joint in alone[0]['joints'].items():
-    other = people[6]['joints'][name]
-    assert other == pytest.approx(joint, abs=1e-3)
+  for name, joint in alone[0]['people'][0]['joints'].items():
+    other = lines[6]['people'][0]['joints'][name]
+    assert other == pytest.approx(joint, abs=1e-2)
 
 
-def test_many_people_of_a_photo_are_told_apart(tiny_predictor, tmp_path):
+def test_people_of_a_photo_are_numbered(tiny_predictor, tmp_path):
   photo, other = save(tmp_path / 'photo.png'), save(tmp_path / 'other.png')
   boxes = [[0, 0, 40, 60], [40, 0, 40, 60], [10, 10, 30, 30]]
-  (tmp_path / 'boxes.json').write_text(
-    json.dumps({'photo.png': boxes, str(other): []})
-  )
+  path = tmp_path / 'boxes.json'
+  path.write_text(json.dumps({'photo.png': boxes, str(other): []}))
   output = tmp_path / 'output'
-  people, problems = attempt(
-    tiny_predictor,
-    [photo, other],
-    output,
-    boxes=str(tmp_path / 'boxes.json'),
-    sheets=True,
+  lines, problems = attempt(
+    tiny_predictor, [photo, other], output, boxes=path, heatmaps=True
   )
   assert not problems
-  assert [person['box'] for person in people] == boxes
+  assert [person['box'] for person in lines[0]['people']] == boxes
+  assert [person['id'] for person in lines[0]['people']] == [1, 2, 3]
+  assert len({person['color'] for person in lines[0]['people']}) == 3
+  assert lines[1]['people'] == []
   assert {path.name for path in output.iterdir()} == {
-    'predictions.json',
-    'photo_overlay.png',
+    'predictions.jsonl',
+    'settings.json',
+    'photo_overlay.jpg',
     'photo_heatmaps_1.png',
     'photo_heatmaps_2.png',
     'photo_heatmaps_3.png',
-    'other_overlay.png',
+    'other_overlay.jpg',
   }
+
+
+def test_detections_give_coco_results(tiny_predictor, tmp_path):
+  photo = save(tmp_path / '000000000139.png')
+  found = [
+    {'image_id': 139, 'category_id': 1, 'bbox': [0, 0, 40, 60], 'score': 0.5}
+  ]
+  path = tmp_path / 'detections.json'
+  path.write_text(json.dumps(found))
+  output = tmp_path / 'output'
+  lines, _ = attempt(
+    tiny_predictor, [photo], output, boxes=path, form='coco', draw='none'
+  )
+  (result,) = json.loads((output / 'predictions_coco.json').read_text())
+  assert result['image_id'] == 139 and result['bbox'] == [0, 0, 40, 60]
+  score = lines[0]['people'][0]['score']
+  assert result['score'] == pytest.approx(0.5 * score, abs=1e-6)
+  assert {p.name for p in output.iterdir()} == {
+    'predictions.jsonl',
+    'predictions_coco.json',
+    'settings.json',
+  }
+
+
+def test_refine_looks_again_at_the_joints_box(tiny_predictor, tmp_path):
+  photo = save(tmp_path / 'photo.png')
+  (plain,), _ = attempt(tiny_predictor, [photo], tmp_path / 'a')
+  (refined,), _ = attempt(tiny_predictor, [photo], tmp_path / 'b', refine=True)
+  joints = np.array(
+    [list(j.values()) for j in plain['people'][0]['joints'].values()]
+  )
+  box = tracking.box_around(joints[:, :2], joints[:, 2], 80, 60)
+  assert refined['people'][0]['box'] == pytest.approx(box, abs=0.2)
+  found = tiny_predictor(photo, refined['people'][0]['box']).joints[0]
+  again = [[j['x'], j['y']] for j in refined['people'][0]['joints'].values()]
+  np.testing.assert_allclose(again, found, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -259,80 +311,160 @@ def test_many_people_of_a_photo_are_told_apart(tiny_predictor, tmp_path):
   [
     (None, 'boxes.json cannot be read: No such file'),
     ('{"photo.png": [[1, 2', 'boxes.json is not JSON'),
-    ('[[1, 2, 3, 4]]', 'boxes.json must be'),
+    ('[[1, 2, 3, 4]]', 'boxes.json: detection 0 must have'),
     ('{"photo.png": [1, 2, 3, 4]}', 'boxes.json: box 1 must be'),
     ('{"photo.png": [[1, 2, NaN, 4]]}', 'boxes.json: box .* must be'),
     ('{"foto.png": [[1, 2, 3, 4]]}', 'boxes for foto.png, but no such file'),
   ],
 )
-def test_a_file_of_boxes_that_is_none_is_refused(
+def test_file_of_boxes_that_is_none_is_refused(
   tiny_predictor, tmp_path, content, complaint
 ):
   path = tmp_path / 'boxes.json'
   if content:
     path.write_text(content)
   photo = save(tmp_path / 'photo.png')
-  people, problems = attempt(
-    tiny_predictor, [photo], tmp_path / 'output', boxes=str(path)
+  lines, problems = attempt(
+    tiny_predictor, [photo], tmp_path / 'output', boxes=path
   )
-  assert not people and len(problems) == 1
+  assert not lines and len(problems) == 1
   assert re.search(complaint, problems[0])
 
 
-def test_a_video_is_predicted_and_drawn_frame_by_frame(
-  tiny_predictor, answer, tmp_path
-):
+def test_video_is_predicted_and_drawn_frame_by_frame(tiny_predictor, tmp_path):
   video(tmp_path / 'clip.avi', frames=20)
   output = tmp_path / 'output'
-  people, problems = attempt(tiny_predictor, [tmp_path / 'clip.avi'], output)
+  lines, problems = attempt(tiny_predictor, [tmp_path / 'clip.avi'], output)
   assert not problems
-  assert [person['frame'] for person in people] == list(range(20))
-  drawn = cv2.VideoCapture(str(output / 'clip_overlay.mp4'))
-  assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
-  assert sum(drawn.read()[0] for _ in range(30)) == 20
+  assert [line['frame'] for line in lines] == list(range(20))
+  np.testing.assert_allclose(
+    [line['time'] for line in lines], np.arange(20) / 10
+  )
+  with videos.Video(output / lines[0]['overlay']) as drawn:
+    assert drawn.rate == pytest.approx(10)
+    assert len(list(drawn)) == 20
 
 
-def test_a_video_cut_short_is_predicted_as_far_as_it_goes(
+def test_video_box_follows_the_joints(tiny_predictor, tmp_path):
+  video(tmp_path / 'clip.avi', frames=4)
+  clip = [tmp_path / 'clip.avi']
+  lines, _ = attempt(tiny_predictor, clip, tmp_path / 'a', draw='none')
+  fixed, _ = attempt(
+    tiny_predictor, clip, tmp_path / 'b', draw='none', track=False
+  )
+  assert fixed[3]['people'][0]['box'] == [0, 0, 80, 60]
+  joints = np.array(
+    [list(j.values()) for j in lines[2]['people'][0]['joints'].values()]
+  )
+  box = tracking.box_around(joints[:, :2], joints[:, 2], 80, 60)
+  assert lines[3]['people'][0]['box'] == pytest.approx(
+    box or (0, 0, 80, 60), abs=0.01
+  )
+
+
+def test_tracks_of_a_file_keep_their_numbers(tiny_predictor, tmp_path):
+  video(tmp_path / 'clip.avi', frames=3)
+  path = tmp_path / 'mot.txt'
+  path.write_text('1,7,0,0,40,60,1\n1,4,40,0,40,60,1\n3,4,30,0,40,60,1\n')
+  lines, problems = attempt(
+    tiny_predictor, [tmp_path / 'clip.avi'], tmp_path / 'output', boxes=path
+  )
+  assert not problems
+  ids = [[person['id'] for person in line['people']] for line in lines]
+  assert ids == [[7, 4], [], [4]]
+  assert lines[2]['people'][0]['box'] == [30, 0, 40, 60]
+
+
+def test_video_cut_short_is_predicted_as_far_as_it_goes(
   tiny_predictor, tmp_path
 ):
   video_cut_short(tmp_path / 'cut.avi')
-  people, problems = attempt(
-    tiny_predictor, [tmp_path / 'cut.avi'], tmp_path / 'output'
-  )
-  assert 5 <= len(people) < 20 and len(problems) == 1
+  clip = [tmp_path / 'cut.avi']
+  lines, problems = attempt(tiny_predictor, clip, tmp_path / 'output')
+  assert 5 <= len(lines) < 20 and len(problems) == 1
+  # It stays so when it is asked for again.
+  assert attempt(tiny_predictor, clip, tmp_path / 'output') == (lines, problems)
 
 
-def test_an_interruption_leaves_what_was_found_before(
+def test_video_that_cannot_be_written_is_predicted(
   tiny_predictor, tmp_path, monkeypatch
 ):
-  photos = [save(tmp_path / f'{i:02}.png') for i in range(12)]
-  read = images.read_upright
+  video(tmp_path / 'clip.avi', frames=3)
+  photo = save(tmp_path / 'photo.png')
 
-  def interrupted(path):
-    if path == photos[9]:
-      raise KeyboardInterrupt
-    return read(path)
+  def refuse(*_):
+    raise UserError('the disk is full')
 
-  monkeypatch.setattr(images, 'read_upright', interrupted)
+  monkeypatch.setattr(videos.Writer, 'add', refuse)
+  lines, problems = attempt(
+    tiny_predictor, [tmp_path / 'clip.avi', photo], tmp_path / 'output'
+  )
+  assert len(lines) == 4 and problems == ['the disk is full']
+
+
+@pytest.mark.parametrize('stopped_at', [1, 9, 13])
+def test_stopped_command_goes_on_to_the_same_lines(
+  tiny_predictor, tmp_path, monkeypatch, stopped_at
+):
+  for folder in 'ab':
+    (tmp_path / folder).mkdir()
+    for number in range(4):
+      picture = smooth_noise(50, 60, number)
+      save(tmp_path / folder / f'{number}.png', picture)
+  video(tmp_path / 'clip.avi', frames=6)
+  given = tmp_path / 'a', tmp_path / 'clip.avi', tmp_path / 'b'
+  expected, _ = attempt(tiny_predictor, given, tmp_path / 'whole')
+  assert len(expected) == 14
   output = tmp_path / 'output'
-  with pytest.raises(KeyboardInterrupt):
-    attempt(tiny_predictor, photos, output)
-  people = json.loads((output / 'predictions.json').read_text())
-  assert [person['image'] for person in people] == [
-    str(photo) for photo in photos[:8]
-  ]
+  write = PredictionLines.write
+
+  def stop(self, record):
+    if len(self.path.read_text().splitlines()) == stopped_at:
+      # As SIGKILL leaves it.
+      self._file.write(b'{"image": "half')
+      raise KeyboardInterrupt
+    write(self, record)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(PredictionLines, 'write', stop)
+    with pytest.raises(KeyboardInterrupt):
+      attempt(tiny_predictor, given, output)
+  lines, problems = attempt(tiny_predictor, given, output)
+  assert not problems
+  assert lines == expected
+  assert {p.name for p in output.iterdir()} == {
+    p.name for p in (tmp_path / 'whole').iterdir()
+  }
+  for line in lines:
+    assert (output / line['overlay']).stat().st_size
 
 
-def test_files_of_one_name_get_pictures_of_their_own(tiny_predictor, tmp_path):
-  for name in ('a', 'b'):
+def test_photos_of_one_name_keep_their_pictures(tiny_predictor, tmp_path):
+  for name in 'abc':
     (tmp_path / name).mkdir()
     save(tmp_path / name / 'photo.png')
   output = tmp_path / 'output'
   attempt(tiny_predictor, [tmp_path / 'a', tmp_path / 'b'], output)
-  assert {path.name for path in output.glob('*.png')} == {
-    'photo_overlay.png',
-    'photo_2_overlay.png',
-  }
+  before = (output / 'photo_overlay.jpg').stat().st_mtime_ns
+  # Another command in the same folder.
+  lines, _ = attempt(tiny_predictor, [tmp_path / 'c'], output)
+  assert [line['overlay'] for line in lines] == [
+    'photo_overlay.jpg',
+    'photo_2_overlay.jpg',
+    'photo_3_overlay.jpg',
+  ]
+  assert (output / 'photo_overlay.jpg').stat().st_mtime_ns == before
+
+
+def test_large_sets_are_drawn_in_part(tiny_predictor, tmp_path):
+  for number in range(7):
+    save(tmp_path / f'{number}.png')
+  lines, _ = attempt(
+    tiny_predictor, [tmp_path], tmp_path / 'output', draw_every=3
+  )
+  assert ['overlay' in line for line in lines] == [
+    number % 3 == 0 for number in range(7)
+  ]
 
 
 def command(*arguments):
@@ -343,9 +475,7 @@ def command(*arguments):
   )
 
 
-def test_the_command_ends_with_1_if_a_file_could_not_be_read(
-  tiny_run, tmp_path
-):
+def test_command_ends_with_1_if_a_file_was_unreadable(tiny_run, tmp_path):
   output = tmp_path / 'output'
   save(tmp_path / 'photo.png')
   text(tmp_path / 'broken.jpg')
@@ -355,11 +485,36 @@ def test_the_command_ends_with_1_if_a_file_could_not_be_read(
   assert result.returncode == 1
   assert re.search('error: .*broken.jpg is not an image', result.stderr)
   assert 'Traceback' not in result.stderr
-  assert len(json.loads((output / 'predictions.json').read_text())) == 1
+  assert len((output / 'predictions.jsonl').read_text().splitlines()) == 1
 
 
-def test_without_weights_the_command_says_how_to_get_some(tmp_path):
+def test_command_without_weights_says_how_to_get_some(tmp_path):
   result = command(tmp_path, f'--output={tmp_path}')
   assert result.returncode == 1
   (line,) = result.stderr.splitlines()
   assert 'python -m hg_jax.main' in line and 'python -m hg_jax.convert' in line
+
+
+def test_command_goes_on_after_sigterm(tiny_run, tmp_path):
+  for number in range(400):
+    save(tmp_path / f'{number:03}.png')
+  output = tmp_path / 'output'
+  given = [tmp_path, f'--workdir={tiny_run}', f'--output={output}']
+  started = subprocess.Popen(
+    [sys.executable, '-m', 'hg_jax.predict', *map(str, given)],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+  )
+  path = output / 'predictions.jsonl'
+  while not (path.exists() and path.read_bytes().count(b'\n') > 3):
+    assert started.poll() is None
+  started.terminate()
+  _, errors = started.communicate(timeout=60)
+  assert started.returncode == 128 + signal.SIGTERM
+  assert b'Traceback' not in errors
+  before = path.read_text()
+  assert 3 < before.count('\n') < 400 and before.endswith('\n')
+  result = command(*given)
+  assert result.returncode == 0
+  assert path.read_text().startswith(before)
+  assert path.read_text().count('\n') == 400

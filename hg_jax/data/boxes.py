@@ -1,23 +1,109 @@
-"""Boxes about people in images: x, y, width and height in px."""
+"""Boxes about people in images: x, y, width and height in px.
 
+They are read from three kinds of files:
+
+  {"photo.jpg": [[x, y, width, height], ...], "clip.mp4": [...]}
+  COCO's results: [{"image_id": 139, "category_id": 1, "bbox": [x, y, width,
+    height], "score": 0.9}, ...], with "image" or "file_name" in the place of
+    "image_id" if wanted; or COCO's annotations with "images"
+  MOT's text: frame, id, x, y, width, height, score; frames from 1
+"""
+
+import dataclasses
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hg_jax.base.errors import UserError
+from hg_jax.data import videos
 
 Box = tuple[float, float, float, float]
-Boxes = dict[str, list[Box]]  # by the image's path or name
 
 # Of a person's square over the longer side of the box about the person: MPII
 # allows as much about a person's height (SPEC 2.1).
 ROOM = 1.25
 
 
+@dataclasses.dataclass(frozen=True)
+class Person:
+  """A person to look at.
+
+  Attributes:
+    box: x, y, width and height, px.
+    score: the detector's, 1 without one.
+    id: the track's, or None.
+  """
+
+  box: Box
+  score: float = 1.0
+  id: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Boxes:
+  """The people of images and videos.
+
+  Attributes:
+    everywhere: the people of every image, or None.
+    files: the people of files, by a path, name, stem or number.
+    frames: the people of the one video's frames, counted from 0, or None.
+    image_ids: COCO's, by name.
+  """
+
+  everywhere: list[Person] | None = None
+  files: dict[str, list[Person]] = dataclasses.field(default_factory=dict)
+  frames: dict[int, list[Person]] | None = None
+  image_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+
+  def of(self, source: Path | str) -> list[Person] | None:
+    """The people of an image or of all frames; None: the whole is one."""
+    for name in _names(source):
+      if name in self.files:
+        return self.files[name]
+    # Of a file of detections, the images that it leaves out hold nobody.
+    return [] if self.image_ids else self.everywhere
+
+  def image_id(self, source: Path | str) -> int | None:
+    """COCO's number of an image, if its people are COCO's."""
+    return next(
+      (self.image_ids[n] for n in _names(source) if n in self.image_ids), None
+    )
+
+  def require_use(self, sources: Sequence[Path | str]) -> None:
+    """Raises UserError if boxes are of files that nobody asked for."""
+    clips = [source for source in sources if videos.is_video(source)]
+    if self.frames is not None and len(clips) != 1:
+      raise UserError(
+        f'the boxes are of the frames of one video, not of {len(clips)}.'
+      )
+    names = {name for source in sources for name in _names(source)}
+    unknown = sorted(self.files.keys() - names)
+    if unknown and (not self.image_ids or len(unknown) == len(self.files)):
+      raise UserError(
+        f'there are boxes for {unknown[0]}, but no such file is to be '
+        'predicted.'
+      )
+
+
+def _names(source: Path | str) -> list[str]:
+  """How a file may be named: path, name, stem, and the number it is of."""
+  path = Path(source)
+  names = [_normal(name) for name in (str(source), path.name, path.stem)]
+  if path.stem.isdecimal():
+    names.append(str(int(path.stem)))
+  return names
+
+
+def _normal(name: str) -> str:
+  """One form for the two that Unicode has for letters with marks."""
+  return unicodedata.normalize('NFC', name)
+
+
 def box_of(box: Sequence[float]) -> Box:
-  """The box, which must be one.
+  """Returns the box as four floats.
 
   Raises:
     UserError: it is not four finite numbers, or less than a pixel.
@@ -52,8 +138,15 @@ def square(
   return np.array([x + w / 2, y + h / 2]), ROOM * max(w, h)
 
 
-def read_boxes(box: list[str] | None, path: str | None) -> Boxes | Box | None:
-  """The boxes of the flags: by file, one for all, or none.
+def read_boxes(
+  box: list[str] | None, path: str | None, *, min_score: float = 0.0
+) -> Boxes:
+  """Reads the boxes of the command's flags.
+
+  Args:
+    box: one for every image, or None.
+    path: a file of one of the module's three kinds, or None.
+    min_score: leave out detections below it.
 
   Raises:
     UserError: one is no box, or the file is none of boxes.
@@ -61,31 +154,97 @@ def read_boxes(box: list[str] | None, path: str | None) -> Boxes | Box | None:
   if box and path:
     raise UserError('give --box or --boxes, not both.')
   if box:
-    return box_of(box)
+    return Boxes(everywhere=[Person(box_of(box))])
   if not path:
-    return None
+    return Boxes()
   try:
-    given = json.loads(Path(path).read_text())
+    text = Path(path).read_text(encoding='utf-8')
   except OSError as error:
     raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-  except ValueError as error:
-    raise UserError(f'{path} is not JSON: {error}.') from error
-  if not isinstance(given, dict) or not all(
-    isinstance(boxes, list) for boxes in given.values()
-  ):
-    raise UserError(
-      f'{path} must be {{"photo.jpg": [[x, y, width, height], ...], ...}}.'
-    )
+  except UnicodeDecodeError as error:
+    raise UserError(f'{path} is not text: {error}.') from error
   try:
-    return {
-      name: [box_of(box) for box in boxes] for name, boxes in given.items()
-    }
+    if Path(path).suffix.lower() in ('.txt', '.csv'):
+      return _from_mot(text, min_score)
+    return _from_json(json.loads(text), min_score)
+  except json.JSONDecodeError as error:
+    raise UserError(f'{path} is not JSON: {error}.') from error
   except UserError as error:
     raise UserError(f'{path}: {error}') from error
 
 
-def boxes_of(path: Path, boxes: Boxes | Box | None) -> list[Box] | None:
-  """A file's people; None: the whole image is one."""
-  if isinstance(boxes, dict):
-    return boxes.get(str(path), boxes.get(path.name))
-  return boxes and [boxes]
+def _from_json(given: object, min_score: float) -> Boxes:
+  if isinstance(given, list):
+    return _from_coco(given, {}, min_score)
+  if isinstance(given, dict):
+    images, people = given.get('images'), given.get('annotations')
+    if isinstance(images, list) and isinstance(people, list):
+      try:
+        names = {image['id']: image['file_name'] for image in images}
+      except (KeyError, TypeError) as error:
+        raise UserError('an image lacks id or file_name.') from error
+      return _from_coco(people, names, min_score)
+    if all(isinstance(boxes, list) for boxes in given.values()):
+      return Boxes(
+        files={
+          _normal(name): [Person(box_of(box)) for box in boxes]
+          for name, boxes in given.items()
+        }
+      )
+  raise UserError(
+    'must be {"photo.jpg": [[x, y, width, height], ...], ...}, or COCO\'s '
+    'results or annotations.'
+  )
+
+
+def _from_coco(
+  detections: list, names: dict[int, str], min_score: float
+) -> Boxes:
+  """The people among COCO's detections, category 1."""
+  files, image_ids = {_normal(name): [] for name in names.values()}, {}
+  for number, found in enumerate(detections):
+    try:
+      key = next(
+        found[key] for key in ('image', 'file_name', 'image_id') if key in found
+      )
+      box, score = found['bbox'], float(found.get('score', 1))
+    except (StopIteration, KeyError, TypeError, ValueError) as error:
+      raise UserError(
+        f'detection {number} must have image_id (or image), bbox and score.'
+      ) from error
+    name = _normal(str(names.get(key, key)))
+    if 'image_id' in found and isinstance(found['image_id'], int):
+      image_ids[name] = found['image_id']
+    else:
+      image_ids.setdefault(name, len(image_ids) + 1)
+    people = files.setdefault(name, [])
+    if found.get('category_id', 1) == 1 and score >= min_score:
+      people.append(Person(box_of(box), score))
+  if not image_ids:
+    raise UserError('holds no detections.')
+  return Boxes(files=files, image_ids=image_ids)
+
+
+def _from_mot(text: str, min_score: float) -> Boxes:
+  """A track's boxes, of whatever video there is."""
+  frames = {}
+  for number, line in enumerate(text.splitlines(), 1):
+    if not line.strip():
+      continue
+    try:
+      frame, track, *values = (
+        float(value) for value in line.replace(',', ' ').split()
+      )
+      box, score = values[:4], values[4] if len(values) > 4 else 1.0
+    except ValueError as error:
+      raise UserError(
+        f'line {number} must be frame, id, x, y, width, height, score.'
+      ) from error
+    # Trackers write -1 for what they do not say.
+    score = 1.0 if score < 0 else score
+    if score >= min_score:
+      person = Person(box_of(box), score, int(track) if track >= 0 else None)
+      frames.setdefault(int(frame) - 1, []).append(person)
+  if not frames:
+    raise UserError('holds no boxes.')
+  return Boxes(frames=frames)

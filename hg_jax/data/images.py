@@ -110,11 +110,19 @@ def _deep_pixels(
   )
   if picture is None or picture.dtype != np.uint16:
     raise ValueError('OpenCV cannot decode its 16 bits a channel')
-  # Cameras and scanners store 10, 12 or 14 bits in 16.
+  return cv2.cvtColor(to_bytes(picture), cv2.COLOR_BGR2RGB)
+
+
+def to_bytes(
+  picture: np.ndarray,  # u16[...]
+) -> np.ndarray:  # u8[...]
+  """Scales 16 bits to eight, or as many as are in use.
+
+  Cameras and scanners store 10, 12 or 14 bits in 16.
+  """
   most = int(picture.max())
   bits = next(bits for bits in (8, 10, 12, 14, 16) if most < 2**bits)
-  picture = np.uint8(picture >> (bits - 8))
-  return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+  return np.uint8(picture >> (bits - 8))
 
 
 def _turn(picture: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,5 +1,9 @@
 """Videos, a frame at a time, with the FFmpeg inside OpenCV."""
 
+import contextlib
+import functools
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,76 +11,247 @@ import cv2
 import numpy as np
 
 from hg_jax.base.errors import UserError
+from hg_jax.data import mp4
 
-_SUFFIXES = '.avi .m4v .mkv .mov .mp4 .mpeg .mpg .webm .wmv'.split()
+SUFFIXES = (
+  '.3g2 .3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts '
+  '.vob .webm .wmv'
+).split()
 _SLACK = 0.5  # s; containers round how long a video takes
 
 
-def is_video(path: Path) -> bool:
-  """Whether it is named as a video."""
-  return path.suffix.lower() in _SUFFIXES
+def is_video(source: Path | str) -> bool:
+  """Whether it is a camera, a URL, or named as a video."""
+  return isinstance(source, str) or source.suffix.lower() in SUFFIXES
 
 
-def read(path: Path) -> Iterator[np.ndarray]:  # u8[height, width, 3] RGB
-  """The frames, turned as the video says.
+class Video:
+  """An open video; iterating reads its frames and their times.
 
-  Raises:
-    UserError: it is no video; or, after its frames, it was cut short.
+  Attributes:
+    rate: frames per second, on average; 25 where the file does not say.
+    frames: how many the file promises; None of cameras and streams.
   """
-  if not path.is_file():
-    raise UserError(f'{path} cannot be read: there is no such file.')
-  capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-  if not capture.isOpened():
-    raise UserError(f'{path} is not a video that OpenCV can decode.')
-  frames, time = 0, 0.0
-  try:
+
+  def __init__(self, source: Path | str):
+    """Opens a file, a camera by its number, or a URL.
+
+    Raises:
+      UserError: the file is missing, or OpenCV cannot decode it.
+    """
+    self._source = source
+    self._seconds, self._matrix = None, None
+    if isinstance(source, str):
+      camera = int(source) if source.isdecimal() else source
+      self._capture = cv2.VideoCapture(camera)
+    else:
+      self._open(source)
+    if not self._capture.isOpened():
+      raise UserError(f'{source} is not a video that OpenCV can decode.')
+    rate = self._capture.get(cv2.CAP_PROP_FPS)
+    self.rate = rate if np.isfinite(rate) and 0 < rate < 10_000 else 25.0
+    frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    self.frames = int(frames) if frames > 0 else None
+
+  def _open(self, path: Path) -> None:
+    try:
+      self._seconds, self._matrix = mp4.presentation(path)
+    except OSError as error:
+      raise UserError(f'{path} cannot be read: {error.strerror}.') from error
+    with _named_for_opencv(path) as name:
+      self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+    if self._matrix is not None and np.linalg.det(self._matrix) < 0:
+      # OpenCV takes a mirror for a turn by some angle.
+      self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    else:
+      self._matrix = None
+
+  def __enter__(self) -> 'Video':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._capture.release()
+
+  def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+    """Yields times, s, and pictures, u8[height, width, 3] RGB, upright.
+
+    Raises:
+      UserError: after the frames, if the video was cut short.
+    """
+    count, time = 0, 0.0
     while True:
-      there, frame = capture.read()
-      if not there:
+      read, frame = self._capture.read()
+      if not read:
         break
-      yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-      frames += 1
-      time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    rate = frames_per_second(path)
-  finally:
-    capture.release()
-  if frames == 0 or time + 1 / rate < promised / rate - _SLACK:
-    raise UserError(
-      f'{path} is cut short: {frames} frames of {promised:.0f} could be read.'
+      milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+      # Some containers have no times.
+      time = milliseconds / 1000 if milliseconds > 0 else count / self.rate
+      picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+      if self._matrix is not None:
+        picture = _move_pixels(picture, self._matrix)
+      yield time, picture
+      count += 1
+    self._require_all(count, time)
+
+  def _require_all(self, count: int, time: float) -> None:
+    """Raises UserError if fewer frames were read than the file promises."""
+    if count == 0:
+      raise UserError(
+        f'{self._source} has no frame that can be decoded: it is cut short, '
+        f'or OpenCV lacks its codec ({self._codec()}); convert it, such as '
+        'with `ffmpeg -i VIDEO -c:v libx264 new.mp4`.'
+      )
+    if self.frames is None:
+      return
+    # An edit list leaves frames out, and the last frame may be shown for
+    # long: only what lacks frames and time is cut short.
+    end = time + 1 / self.rate + _SLACK
+    seconds = self._seconds or self.frames / self.rate
+    if end < seconds and count / self.rate + _SLACK < self.frames / self.rate:
+      raise UserError(
+        f'{self._source} is cut short: {count} frames of {self.frames} could '
+        'be read.'
+      )
+
+  def _codec(self) -> str:
+    code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
+    return code.to_bytes(4, 'little', signed=code < 0).decode(
+      'ascii', 'replace'
     )
 
 
-def frames_per_second(path: Path) -> float:
-  """As the file says; 25 where it does not."""
-  capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-  rate = capture.get(cv2.CAP_PROP_FPS)
-  capture.release()
-  return rate if np.isfinite(rate) and rate > 0 else 25.0
+def _move_pixels(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+  """Turns and mirrors a picture by quarters, as its pixels' (x, y) move."""
+  if matrix[0, 0] == 0:
+    picture = picture.transpose(1, 0, 2)
+    matrix = matrix[::-1]
+  if matrix[0, 0] < 0:
+    picture = picture[:, ::-1]
+  if matrix[1, 1] < 0:
+    picture = picture[::-1]
+  return np.ascontiguousarray(picture)
+
+
+@contextlib.contextmanager
+def _named_for_opencv(path: Path) -> Iterator[str]:
+  """A name of the file that OpenCV can take.
+
+  It crashes on names that are not UTF-8, and takes 'a:b.mp4' for a protocol.
+  """
+  absolute = os.path.abspath(path)
+  with contextlib.ExitStack() as stack:
+    try:
+      absolute.encode()
+    except UnicodeEncodeError:
+      folder = stack.enter_context(tempfile.TemporaryDirectory())
+      link = os.path.join(folder, 'video' + ascii(path.suffix)[1:-1])
+      os.symlink(absolute, link)
+      absolute = link
+    yield absolute
+
+
+@functools.cache
+def written_form() -> tuple[str, str]:
+  """The codec and the suffix of videos that are written here.
+
+  H.264 where OpenCV has it, else VP8, which browsers play too: OpenCV's VP9
+  takes five times as long. MPEG-4 where it has neither.
+  """
+  for codec, suffix in (('avc1', '.mp4'), ('VP80', '.webm')):
+    with tempfile.TemporaryDirectory() as folder:
+      writer = _writer(Path(folder, f'try{suffix}'), codec, 25, (64, 64))
+      opened = writer.isOpened()
+      writer.release()
+    if opened:
+      return codec, suffix
+  return 'mp4v', '.mp4'
+
+
+def _writer(
+  path: Path, codec: str, rate: float, size: tuple[int, int]
+) -> cv2.VideoWriter:
+  if codec == 'mp4v':
+    # MPEG-4 has no rates of a numerator above 65,535.
+    digits = next(d for d in (3, 2, 1, 0) if rate * 10**d < 65535)
+    rate = round(rate, digits)
+  with _named_for_opencv(path) as name, _without_stderr():
+    return cv2.VideoWriter(
+      name, cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), rate, size
+    )
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+  """Drops what OpenCV prints about codecs that it can write or cannot."""
+  before = os.dup(2)
+  with open(os.devnull, 'wb') as nowhere:
+    os.dup2(nowhere.fileno(), 2)
+  try:
+    yield
+  finally:
+    os.dup2(before, 2)
+    os.close(before)
 
 
 class Writer:
-  """Writes an MPEG-4 video; all frames are of the first one's size."""
+  """Writes a video; all frames become of the first one's size.
+
+  The file gets its name when it is complete.
+  """
 
   def __init__(self, path: Path, rate: float):  # frames per second
     self._path = path
+    self._new = path.with_name(f'.new{path.suffix}')
     self._rate = rate
     self._writer = None
+    self._size = None
+    self._frames = 0
 
   def add(self, picture: np.ndarray) -> None:  # u8[height, width, 3] RGB
+    """Writes a frame.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
     if self._writer is None:
-      height, width = picture.shape[:2]
-      self._writer = cv2.VideoWriter(
-        str(self._path),
-        cv2.CAP_FFMPEG,
-        cv2.VideoWriter_fourcc(*'mp4v'),
-        self._rate,
-        (width, height),
-      )
+      self._size = picture.shape[1], picture.shape[0]
+      codec, _ = written_form()
+      self._writer = _writer(self._new, codec, self._rate, self._size)
       if not self._writer.isOpened():
-        raise UserError(f'{self._path} cannot be written.')
+        raise UserError(
+          f'{self._path} cannot be written: OpenCV takes no video of '
+          f'{self._size[0]} x {self._size[1]} px and {self._rate:g} frames/s.'
+        )
+    if (picture.shape[1], picture.shape[0]) != self._size:
+      picture = cv2.resize(picture, self._size)
     self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    self._frames += 1
 
   def close(self) -> None:
+    """Completes the file.
+
+    Raises:
+      UserError: it is not whole; OpenCV does not say of a full disk.
+    """
+    if self._writer is None:
+      return
+    self._writer.release()
+    self._writer = None
+    try:
+      with Video(self._new) as written:
+        frames = written.frames or 0
+    except UserError:
+      frames = 0
+    if frames < 0.98 * self._frames - 1:
+      self.discard()
+      raise UserError(
+        f'{self._path} could not be written to its end: is the disk full?'
+      )
+    self._new.replace(self._path)
+
+  def discard(self) -> None:
+    """Gives the file up."""
     if self._writer is not None:
       self._writer.release()
+      self._writer = None
+    self._new.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ from hg_jax.evaluation import (
 from hg_jax.evaluation.evaluate import Evaluator, Results
 from hg_jax.metrics import pck, pcp, tables
 from hg_jax.model import hourglass
-from hg_jax.pictures import figures
+from hg_jax.pictures import figures, heatmap_sheets
 from hg_jax.run import checkpoint, processes
 
 _OVERLAY_SIZE = 256  # px
@@ -230,8 +230,10 @@ def _write_heatmaps(
   _, heatmaps = jax.device_get(jax.jit(infer)(variables, image[None]))
   joint = int(error[row].argmax())
   sheets = {
-    'heatmaps_joints.png': figures.heatmap_sheet(image, heatmaps[0], skeleton),
-    'heatmaps_stacks.png': figures.stack_sheet(
+    'heatmaps_joints.png': heatmap_sheets.joint_sheet(
+      image, heatmaps[0, -1], skeleton, crops.people.image[row]
+    ),
+    'heatmaps_stacks.png': heatmap_sheets.stack_sheet(
       image, heatmaps[0], joint, skeleton
     ),
   }

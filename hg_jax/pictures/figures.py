@@ -1,10 +1,9 @@
-"""Pictures of people: truth, predictions and heatmaps over the crop.
+"""Pictures of people: truth and predictions over the crop, and sheets.
 
 Pictures are uint8[height, width, 3], RGB. Joints are px of the crop, in the
 continuous coordinates of `affine`. Figure 9 of the report is `overlay`.
 
-Axes: S side of the crop px, H side of the heatmaps px, N stacks, K joints,
-P people.
+Axes: S side of the crop px, K joints, P people.
 """
 
 import math
@@ -46,7 +45,7 @@ def annotated(
   skeleton: Skeleton,
 ) -> np.ndarray:  # uint8[F * S, F * S, 3], F the least integer for 384 px
   """Joints and limbs, the person's right and left in two colors."""
-  picture, factor = _enlarge(crop, 384)
+  picture, factor = enlarge(crop, 384)
   points = np.asarray(joints, np.float64) * factor
   draw_pose(picture, points, labeled, skeleton)
   return picture
@@ -57,11 +56,41 @@ def draw_pose(
   joints: np.ndarray,  # f[K, 2] px of the picture
   labeled: np.ndarray,  # bool[K]; only these are drawn
   skeleton: Skeleton,
+  *,
+  color: tuple[int, int, int] | None = None,
+  line_width: int = 2,  # px
 ) -> None:
-  """Draws joints and limbs, the person's right and left in two colors."""
-  _draw_limbs(picture, joints, labeled, skeleton)
+  """Draws joints and limbs in a color, or right and left in two."""
+  _draw_limbs(picture, joints, labeled, skeleton, color, line_width)
   for joint in np.flatnonzero(labeled):
-    _dot(picture, joints[joint], SIDES[skeleton.side(joint)], radius=4)
+    _dot(
+      picture,
+      joints[joint],
+      color or SIDES[skeleton.side(joint)],
+      radius=3 + line_width / 2,
+    )
+
+
+def tag(
+  picture: np.ndarray,  # uint8[..., ..., 3], drawn on
+  text: str,
+  point: np.ndarray,  # f[2] px; the middle of the tag's lower edge
+  scale: float,
+  *,
+  color: tuple[int, int, int] | None = None,
+) -> None:
+  """Writes a word on a dark ground, moved into the picture if need be."""
+  width, height = round(_text_width(text, scale)), round(24 * scale)
+  left = int(np.clip(point[0] - width / 2, 3, picture.shape[1] - width - 3))
+  low = int(np.clip(point[1], height + 3, picture.shape[0] - 3))
+  cv2.rectangle(
+    picture,
+    (left - 3, low - height - 3),
+    (left + width + 3, low + 3),
+    _INK,
+    cv2.FILLED,
+  )
+  _put_text(picture, text, (left, low), scale, color or (240, 240, 240))
 
 
 def overlay(
@@ -79,7 +108,7 @@ def overlay(
   White dots are the truth, pink ones correct predictions and red ones wrong
   predictions, each tied to its truth. The limbs are the prediction's.
   """
-  picture, factor = _enlarge(crop, 384)
+  picture, factor = enlarge(crop, 384)
   truth = np.asarray(joints, np.float64) * factor
   guess = np.asarray(predictions, np.float64) * factor
   _draw_limbs(picture, guess, labeled, skeleton)
@@ -92,41 +121,7 @@ def overlay(
   for joint in drawn:
     color = CORRECT if correct[joint] else WRONG
     _dot(picture, guess[joint], color, radius=4.5)
-  return np.vstack([_caption(picture.shape[1], title), picture])
-
-
-def heatmap_sheet(
-  crop: np.ndarray,  # uint8[S, S, 3]
-  heatmaps: np.ndarray,  # f32[N, H, H, K]
-  skeleton: Skeleton,
-) -> np.ndarray:  # uint8[..., ..., 3]
-  """The last stack's heatmaps over the crop, a panel per joint.
-
-  A panel's title gives the joint and its heatmap's maximum.
-  """
-  panels = [
-    _heatmap_panel(crop, heatmaps[-1, :, :, joint], name)
-    for joint, name in enumerate(skeleton.joints)
-  ]
-  return sheet(panels, columns=math.ceil(math.sqrt(len(panels))))
-
-
-def stack_sheet(
-  crop: np.ndarray,  # uint8[S, S, 3]
-  heatmaps: np.ndarray,  # f32[N, H, H, K]
-  joint: int,
-  skeleton: Skeleton,
-) -> np.ndarray:  # uint8[..., ..., 3]
-  """One joint's heatmap over the crop, a panel per stack."""
-  panels = [
-    _heatmap_panel(crop, heatmap, f'stack {stack}')
-    for stack, heatmap in enumerate(heatmaps[..., joint], 1)
-  ]
-  return sheet(
-    panels,
-    columns=min(len(panels), 4),
-    title=f'{skeleton.joints[joint]}, every stack',
-  )
+  return np.vstack([caption(picture.shape[1], title), picture])
 
 
 def sheet(
@@ -159,7 +154,7 @@ def sheet(
     top += (height - gap - picture.shape[0]) // 2
     left += (width - gap - picture.shape[1]) // 2
     page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-  lines = [_caption(page.shape[1], title, height=44)] if title else []
+  lines = [caption(page.shape[1], title, height=44)] if title else []
   lines += [_legend(page.shape[1], legend)] if legend else []
   return np.vstack([*lines, page])
 
@@ -247,7 +242,10 @@ def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
     raise UserError(f'cannot write {path}: {error.strerror}.') from error
 
 
-def _enlarge(crop, smallest):
+def enlarge(
+  crop: np.ndarray,  # uint8[S, S, 3]
+  smallest: int,  # px
+) -> tuple[np.ndarray, int]:  # uint8[F * S, F * S, 3], F
   """The crop, a little darker to draw on, and how many times as large."""
   factor = max(1, math.ceil(smallest / crop.shape[0]))
   picture = cv2.resize(
@@ -256,33 +254,14 @@ def _enlarge(crop, smallest):
   return cv2.convertScaleAbs(picture, alpha=0.8), factor
 
 
-def _heatmap_panel(crop, heatmap, title):
-  """A heatmap in color over the gray crop, by whole heatmap pixels.
-
-  Pixel j covers the crop's pixels [4 j, 4 (j + 1)), 4 = S / H. Colors run to
-  the heatmap's own maximum, which the title gives, but at least to 0.1.
-  """
-  picture, _ = _enlarge(crop, 256)
-  stride = picture.shape[0] // heatmap.shape[0]
-  heat = np.clip(heatmap / max(heatmap.max(), 0.1), 0, 1)
-  heat = np.repeat(np.repeat(heat, stride, axis=0), stride, axis=1)
-  color = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_INFERNO)
-  color = cv2.cvtColor(color, cv2.COLOR_BGR2RGB)
-  gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
-  share = np.minimum(1.5 * heat, 1)[..., None]
-  panel = np.uint8(gray * (1 - share) + color * share)
-  caption = _caption(panel.shape[1], f'{title}  {heatmap.max():.2f}')
-  return np.vstack([caption, panel])
-
-
-def _draw_limbs(picture, points, labeled, skeleton):
-  """Limbs between labeled joints, in the color of their side."""
+def _draw_limbs(picture, points, labeled, skeleton, color=None, width=2):
+  """Limbs between labeled joints, in the color or that of their side."""
   for a, b in skeleton.limbs:
     if labeled[a] and labeled[b]:
       sides = {skeleton.side(a), skeleton.side(b)} - {'center'}
-      color = SIDES[sides.pop() if len(sides) == 1 else 'center']
-      _line(picture, points[a], points[b], _INK, thickness=4)
-      _line(picture, points[a], points[b], color, thickness=2)
+      side = SIDES[sides.pop() if len(sides) == 1 else 'center']
+      _line(picture, points[a], points[b], _INK, thickness=width + 2)
+      _line(picture, points[a], points[b], color or side, thickness=width)
 
 
 def _line(picture, start, end, color, *, thickness):
@@ -311,6 +290,26 @@ def _dot(picture, center, color, *, radius):
     )
 
 
+def ring(
+  picture: np.ndarray,  # uint8[..., ..., 3], drawn on
+  center: np.ndarray,  # f[2] px
+  color: tuple[int, int, int],
+  *,
+  radius: float,  # px
+) -> None:
+  """Draws a thin circle."""
+  for thickness, ink in ((3, _INK), (1, color)):
+    cv2.circle(
+      picture,
+      _fixed_point(center),
+      round(radius * 2**_FRACTION_BITS),
+      ink,
+      thickness,
+      cv2.LINE_AA,
+      _FRACTION_BITS,
+    )
+
+
 def _fixed_point(point):
   """OpenCV puts a pixel's center at its index, we put it 0.5 px further."""
   x, y = np.round((np.asarray(point) - 0.5) * 2**_FRACTION_BITS).astype(int)
@@ -321,7 +320,7 @@ def _blank(height, width):
   return np.full((height, width, 3), _PAPER, np.uint8)
 
 
-def _caption(width, text, *, height=28):
+def caption(width: int, text: str, *, height: int = 28) -> np.ndarray:
   """A strip with a line of text, as large as fits."""
   strip = _blank(height, width)
   scale = height / 50
@@ -345,19 +344,29 @@ def _legend(width, colors):
 
 
 def _text_width(text, scale):
+  text = _utf8(text)
   return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+
+
+def _utf8(text):
+  """Text that OpenCV takes: it crashes on names of files that are not UTF-8."""
+  return text.encode('utf-8', 'replace').decode()
 
 
 def _text(strip, text, left, scale):
   """Writes a line in the strip's vertical middle."""
   baseline = round(strip.shape[0] / 2 + 10 * scale)
+  _put_text(strip, text, (left, baseline), scale, (240, 240, 240))
+
+
+def _put_text(picture, text, corner, scale, color):
   cv2.putText(
-    strip,
-    text,
-    (left, baseline),
+    picture,
+    _utf8(text),
+    corner,
     cv2.FONT_HERSHEY_SIMPLEX,
     scale,
-    (240, 240, 240),
+    color,
     1,
     cv2.LINE_AA,
   )

@@ -1,5 +1,7 @@
 """Pictures hold what they claim, where the coordinates say it is."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -39,13 +41,6 @@ def overlay(crop, joints, predictions, correct, labeled=(True,) * 3):
   return picture[-SIDE:]  # below the title
 
 
-def heatmap_panel(crop, heatmap):
-  """The panel of a sheet of one joint, without its margins and title."""
-  one = Skeleton(joints=('head',), flip=(0,), groups={}, limbs=())
-  page = figures.heatmap_sheet(crop, heatmap[None, ..., None], one)
-  return page[-8 - crop.shape[0] : -8, 8 : 8 + crop.shape[1]]
-
-
 @pytest.mark.parametrize('point', [(100.0, 200.0), (100.5, 37.25)])
 def test_dot_is_centered_on_its_coordinates(point):
   only_head = np.array([False, False, True])
@@ -66,30 +61,6 @@ def test_annotated_enlarges_a_small_crop():
   np.testing.assert_allclose(
     centroid(drawn[..., 0]), (6 * 20.25, 6 * 40.75), atol=0.07
   )
-
-
-def test_heatmap_pixel_covers_four_crop_pixels():
-  crop = np.full((256, 256, 3), 90, np.uint8)
-  heatmap = np.zeros((64, 64), np.float32)
-  cold = heatmap_panel(crop, heatmap)
-  heatmap[10, 20] = 1
-  changed = (heatmap_panel(crop, heatmap) != cold).any(axis=-1)
-  expected = np.zeros((256, 256), bool)
-  expected[40:44, 80:84] = True
-  np.testing.assert_array_equal(changed, expected)
-
-
-def test_heatmap_peak_lies_under_its_decoded_joint():
-  # The peak at row 10, column 20 is the heatmap's (20.5, 10.5): crop px x 6.
-  heatmap = np.zeros((64, 64), np.float32)
-  cold = heatmap_panel(BLACK, heatmap)
-  heatmap[10, 20] = 1
-  heat = (heatmap_panel(BLACK, heatmap) != cold).any(axis=-1)
-  decoded = np.array([(0, 0), (0, 0), (6 * 20.5, 6 * 10.5)])
-  dot = figures.annotated(
-    BLACK, decoded, np.array([False, False, True]), SKELETON
-  )
-  np.testing.assert_allclose(centroid(heat), centroid(dot[..., 0]), atol=0.07)
 
 
 def test_overlay_colors_truth_hits_and_misses():
@@ -128,7 +99,6 @@ def test_overlay_leaves_out_unlabeled_joints():
 def test_figures_leave_the_crop_as_it_was():
   crop = np.full((SIDE, SIDE, 3), 200, np.uint8)
   overlay(crop, [(9, 9)] * 3, [(50, 50)] * 3, [True] * 3)
-  figures.stack_sheet(crop, np.ones((2, 96, 96, 3), np.float32), 1, SKELETON)
   assert (crop == 200).all()
 
 
@@ -144,15 +114,6 @@ def test_sheet_holds_every_picture_in_its_cell():
     )
   with pytest.raises(ValueError, match='at least one picture'):
     figures.sheet([], columns=2)
-
-
-def test_stack_sheet_has_a_panel_per_stack():
-  heatmaps = np.zeros((8, 64, 64, 3), np.float32)
-  page = figures.stack_sheet(
-    np.zeros((256, 256, 3), np.uint8), heatmaps, 1, SKELETON
-  )
-  # Two rows of four panels of 256 px, their titles 28 px, the page's 44 px.
-  assert page.shape == (44 + 2 * (256 + 28 + 8) + 8, 4 * (256 + 8) + 8, 3)
 
 
 def test_worst_and_random_skips_unlabeled_people():
@@ -207,6 +168,11 @@ def test_write_takes_rgb(tmp_path):
   figures.write(tmp_path / 'new' / 'red.png', red)
   blue_green_red = cv2.imread(str(tmp_path / 'new' / 'red.png'))
   assert blue_green_red[0, 0].tolist() == [30, 10, 200]
+
+
+def test_titles_take_names_that_are_not_utf8():
+  page = figures.sheet([BLACK], columns=1, title=os.fsdecode(b'\xff.jpg'))
+  assert page[:44].max() > 100
 
 
 def test_write_names_a_path_it_cannot_write(tmp_path):

@@ -1,0 +1,267 @@
+"""predictions.jsonl: what was found, a line for each image or frame.
+
+  {"image": "photo.jpg", "width": 640, "height": 480, "people": [
+    {"id": 1, "color": "#ff8c00", "box": [x, y, width, height],
+     "score": 0.8, "joints": {"r_ankle": {"x": 1.5, "y": 2, "score": 0.9},
+     ...}}]}
+
+A video's lines have "frame", from 0, and "time", s. Lines are written as they
+are found, in order, so the same command goes on where it was stopped.
+settings.json has what they were found with, the skeleton, and the videos that
+are done.
+
+Other forms are made of the lines: one JSON list, COCO's keypoint results, or
+CSV with a row for each person.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from hg_jax.base import files
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.data.sources import Source
+
+FORMS = {
+  'jsonl': 'predictions.jsonl',
+  'json': 'predictions.json',
+  'coco': 'predictions_coco.json',
+  'csv': 'predictions.csv',
+}
+
+
+class PredictionLines:
+  """The lines of a folder, and those that an earlier call left.
+
+  Attributes:
+    path: the file of lines.
+    overlays: names of the pictures of the lines that were there.
+  """
+
+  def __init__(
+    self,
+    folder: Path,
+    settings: dict[str, Any],
+    skeleton: Skeleton,
+    *,
+    overwrite: bool = False,
+  ):
+    """Opens the folder's file, at its end.
+
+    Args:
+      folder: where to write.
+      settings: what the lines depend on, as JSON has it.
+      skeleton: of the joints.
+      overwrite: begin anew.
+
+    Raises:
+      UserError: the folder's lines were found with other settings, or it
+        cannot be written.
+    """
+    self.path = folder / FORMS['jsonl']
+    self.overlays: set[str] = set()
+    self._settings_path = folder / 'settings.json'
+    self._state = {
+      'settings': settings,
+      'skeleton': skeleton.to_json(),
+      'finished_videos': {},
+    }
+    self._counts = {}  # lines, by image
+    self._last = '', 0  # the last line's image, and where its lines begin
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+      if overwrite:
+        self.path.unlink(missing_ok=True)
+      if self.path.exists():
+        self._read(settings)
+      self._file = self.path.open('ab')
+      self._save_state()
+    except OSError as error:
+      raise UserError(
+        f'{folder} cannot be written: {error.strerror}.'
+      ) from error
+
+  def _read(self, settings: dict[str, Any]) -> None:
+    """Takes up the lines there, but half a line at the end."""
+    try:
+      state = json.loads(self._settings_path.read_text())
+      before = state['settings']
+      self._state['finished_videos'] = state['finished_videos']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise UserError(
+        f'{self.path} is there without its settings.json; move it, or give '
+        '--overwrite.'
+      ) from error
+    for name, value in settings.items():
+      if before.get(name) != value:
+        raise UserError(
+          f'{self.path} was found with {name} {before.get(name)!r}, not '
+          f'{value!r}; give another --output, or --overwrite.'
+        )
+    whole = 0
+    with self.path.open('rb') as file:
+      for line in file:
+        if not line.endswith(b'\n'):
+          break
+        try:
+          record = json.loads(line)
+          image = record['image']
+        except (ValueError, KeyError, TypeError) as error:
+          raise UserError(
+            f'{self.path} has a damaged line at byte {whole}: {error}.'
+          ) from error
+        self._counts[image] = self._counts.get(image, 0) + 1
+        if image != self._last[0]:
+          self._last = image, whole
+        self.overlays |= {record['overlay']} if 'overlay' in record else set()
+        whole += len(line)
+    with self.path.open('r+b') as file:
+      file.truncate(whole)
+
+  def done(self, source: Source, *, video: bool) -> bool:
+    """Whether all lines of an image or a video are there."""
+    name = str(source)
+    if video:
+      return name in self._state['finished_videos']
+    return name in self._counts
+
+  def problem(self, source: Source) -> str | None:
+    """What was wrong with a video that is done."""
+    return self._state['finished_videos'].get(str(source))
+
+  def recorded(self, video: Source) -> Iterator[dict[str, Any]]:
+    """The lines of a video that is not done, one at a time."""
+    name, start = self._last
+    if str(video) != name:
+      return
+    with self.path.open('rb') as file:
+      file.seek(start)
+      for _ in range(self._counts[name]):
+        yield json.loads(file.readline())
+
+  def drop(self, video: Source) -> None:
+    """Takes back the lines of a video that is not done."""
+    name, start = self._last
+    if str(video) == name and name in self._counts:
+      self._file.truncate(start)
+      del self._counts[name]
+      self._last = '', 0
+
+  def write(self, record: dict[str, Any]) -> None:
+    """Writes a line, which is in the file when this returns."""
+    try:
+      self._file.write(json.dumps(record).encode() + b'\n')
+      self._file.flush()
+    except OSError as error:
+      raise UserError(
+        f'{self.path} cannot be written: {error.strerror}.'
+      ) from error
+
+  def finish_video(self, video: Source, problem: str | None) -> None:
+    """Keeps that a video is done, and what was wrong with it."""
+    self._state['finished_videos'][str(video)] = problem
+    self._save_state()
+
+  def close(self) -> None:
+    self._file.close()
+
+  def _save_state(self) -> None:
+    text = json.dumps(self._state, indent=1) + '\n'
+    files.write(self._settings_path, text)
+
+
+def convert(path: Path, form: str, skeleton: Skeleton) -> Path:
+  """Writes the lines of `path` in another of FORMS beside them.
+
+  Raises:
+    UserError: the file cannot be written.
+  """
+  target = path.with_name(FORMS[form])
+  if target == path:
+    return target
+  new = target.with_name(f'.{target.name}.new')
+  try:
+    # A name that is not UTF-8 is written with escapes.
+    with new.open(
+      'w', encoding='utf-8', errors='backslashreplace', newline=''
+    ) as file:
+      if form == 'csv':
+        _write_csv(_lines(path), file, skeleton)
+      elif form == 'coco':
+        numbered = _numbered(path)
+        _write_list(_coco(_lines(path), numbered, skeleton), file)
+      else:
+        _write_list(_lines(path), file)
+    new.replace(target)
+  except OSError as error:
+    raise UserError(f'{target} cannot be written: {error.strerror}.') from error
+  return target
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+  with path.open('rb') as file:
+    for line in file:
+      yield json.loads(line)
+
+
+def _write_list(records: Iterable[dict[str, Any]], file: TextIO) -> None:
+  file.write('[')
+  for number, record in enumerate(records):
+    file.write(f'{"," if number else ""}\n{json.dumps(record)}')
+  file.write('\n]\n')
+
+
+def _write_csv(
+  records: Iterable[dict[str, Any]], file: TextIO, skeleton: Skeleton
+) -> None:
+  columns = [f'{j}_{v}' for j in skeleton.joints for v in ('x', 'y', 'score')]
+  head = 'image frame time id score box_x box_y box_width box_height'.split()
+  writer = csv.writer(file, lineterminator='\n')
+  writer.writerow(head + columns)
+  for record in records:
+    for person in record['people']:
+      row = [
+        record['image'],
+        record.get('frame', ''),
+        record.get('time', ''),
+        person['id'],
+        person['score'],
+        *person['box'],
+      ]
+      for joint in skeleton.joints:
+        row += person['joints'][joint].values()
+      writer.writerow(row)
+
+
+def _numbered(path: Path) -> bool:
+  """Whether every image's name is its number, as COCO's are."""
+  return all(
+    'frame' not in record and Path(record['image']).stem.isdecimal()
+    for record in _lines(path)
+  )
+
+
+def _coco(
+  records: Iterable[dict[str, Any]], numbered: bool, skeleton: Skeleton
+) -> Iterator[dict[str, Any]]:
+  """COCO's keypoint results, which `pycocotools` loads.
+
+  An image's number is that of the detections it was found from, or that in
+  its name if all have one, or else counts the lines from 1.
+  """
+  for line, record in enumerate(records, 1):
+    number = int(Path(record['image']).stem) if numbered else line
+    for person in record['people']:
+      keypoints = []
+      for joint in skeleton.joints:
+        keypoints += person['joints'][joint].values()
+      yield {
+        'image_id': record.get('image_id', number),
+        'category_id': 1,
+        'keypoints': keypoints,
+        'score': round(person['score'] * person.get('box_score', 1), 6),
+        'bbox': person['box'],
+      }

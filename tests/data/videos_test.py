@@ -1,0 +1,183 @@
+"""Frames, their times and their turn, whatever the container says."""
+
+import os
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.data import videos
+
+WIDTH, HEIGHT = 80, 60
+
+
+def picture(frame):
+  """Red left, green top right, blue below it; brighter from frame to frame."""
+  made = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+  made[:, : WIDTH // 2, 0] = 120 + frame
+  made[: HEIGHT // 2, WIDTH // 2 :, 1] = 120 + frame
+  made[HEIGHT // 2 :, WIDTH // 2 :, 2] = 120 + frame
+  return made
+
+
+def write(path, *, frames=20, codec='mp4v', rate=10):
+  writer = cv2.VideoWriter(
+    str(path), cv2.VideoWriter_fourcc(*codec), rate, (WIDTH, HEIGHT)
+  )
+  for frame in range(frames):
+    writer.write(picture(frame)[..., ::-1])
+  writer.release()
+  return path
+
+
+def patch(path, box, offset, form, *values):
+  """Overwrites numbers in the first box of this type."""
+  data = bytearray(path.read_bytes())
+  at = data.index(box) + 4  # after the type
+  struct.pack_into(form, data, at + offset, *values)
+  path.write_bytes(data)
+
+
+def read(path):
+  with videos.Video(path) as video:
+    return list(video)
+
+
+def test_video_yields_frames_at_their_times(tmp_path):
+  frames = read(write(tmp_path / 'clip.mp4'))
+  assert len(frames) == 20
+  np.testing.assert_allclose([t for t, _ in frames], np.arange(20) / 10)
+  assert np.abs(frames[3][1].astype(int) - picture(3)).mean() < 8
+
+
+def test_video_times_follow_a_variable_rate(tmp_path):
+  path = write(tmp_path / 'clip.mp4', frames=6)
+  # One entry of stts: six frames of one duration. Make it two entries, in the
+  # place of the box and of the next one's first bytes, which move.
+  data = path.read_bytes()
+  at = data.index(b'stts') - 4
+  size, _, _, count, frames, step = struct.unpack_from('>I4sIIII', data, at)
+  assert (size, count, frames) == (24, 1, 6)
+  new = struct.pack('>I4sIIIIII', 32, b'stts', 0, 2, 2, step, 4, 3 * step)
+  data = data[:at] + new + data[at + size :]
+  for box in (b'moov', b'trak', b'mdia', b'minf', b'stbl'):
+    where = data.index(box) - 4
+    (old,) = struct.unpack_from('>I', data, where)
+    data = data[:where] + struct.pack('>I', old + 8) + data[where + 4 :]
+  # The edit list would end the video as before.
+  path.write_bytes(data.replace(b'edts', b'free'))
+  assert data.index(b'mdat') < at, 'the frames have not moved'
+  times = [time for time, _ in read(path)]
+  np.testing.assert_allclose(times, [0, 0.1, 0.2, 0.5, 0.8, 1.1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+  ('matrix', 'shown'),
+  [
+    ((1, 0, 0, 1), lambda p: p),
+    ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+    ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+    ((0, -1, 1, 0), np.rot90),
+    ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+    ((1, 0, 0, -1), lambda p: p[::-1]),
+    ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+    ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2)),
+  ],
+)
+def test_video_is_turned_and_mirrored_as_it_says(matrix, shown, tmp_path):
+  plain = read(write(tmp_path / 'plain.mp4', frames=2))[0][1]
+  path = write(tmp_path / 'turned.mp4', frames=2)
+  a, b, c, d = (value << 16 for value in matrix)
+  patch(path, b'tkhd', 40, '>iiiii', a, b, 0, c, d)
+  np.testing.assert_array_equal(read(path)[0][1], shown(plain))
+
+
+def test_video_trimmed_by_an_edit_list_is_whole(tmp_path):
+  path = write(tmp_path / 'clip.mp4', frames=40)
+  # The edit and the track show the second second of four.
+  data = path.read_bytes()
+  at = data.index(b'elst') + 4
+  duration, start = struct.unpack_from('>Ii', data, at + 8)
+  patch(path, b'elst', 8, '>Ii', duration // 4, start + 10_240)
+  patch(path, b'tkhd', 20, '>I', duration // 4)
+  assert 5 <= len(read(path)) < 25
+
+
+def test_video_cut_short_is_named_after_its_frames(tmp_path):
+  path = write(tmp_path / 'cut.avi', codec='MJPG')
+  data = path.read_bytes()
+  path.write_bytes(data[: 2 * len(data) // 3])
+  frames = []
+  with videos.Video(path) as video, pytest.raises(UserError, match='cut short'):
+    frames.extend(iter(video))
+  # `extend` keeps what came before the error.
+  assert 5 <= len(frames) < 20
+
+
+def test_video_of_an_unknown_codec_is_named(tmp_path):
+  path = write(tmp_path / 'clip.avi', codec='MJPG')
+  path.write_bytes(path.read_bytes().replace(b'MJPG', b'xyzw'))
+  with pytest.raises(
+    UserError, match='clip.avi .*(not a video|lacks its codec)'
+  ):
+    read(path)
+
+
+def test_video_is_known_by_its_suffix(tmp_path):
+  for name in 'a.MTS b.3gp c.flv d.MOV e.webm'.split():
+    assert videos.is_video(tmp_path / name)
+  assert not videos.is_video(tmp_path / 'a.jpg')
+
+
+@pytest.mark.parametrize('name', [b'\xff\xfe.mp4', 'é 1:2 %03d.mp4'.encode()])
+def test_video_of_any_name_is_read_and_written(name, tmp_path):
+  folder = tmp_path / os.fsdecode(b'\xfa')
+  folder.mkdir()
+  plain = write(tmp_path / 'plain.mp4')
+  path = folder / os.fsdecode(name)
+  plain.rename(path)
+  assert len(read(path)) == 20
+  suffix = videos.written_form()[1]
+  target = path.with_name(f'{path.stem}_overlay{suffix}')
+  writer = videos.Writer(target, 10)
+  for frame in range(5):
+    writer.add(picture(frame))
+  writer.close()
+  assert {p.name for p in folder.iterdir()} == {path.name, target.name}
+  assert len(read(target)) == 5
+
+
+@pytest.mark.parametrize('codec', ['mp4v', videos.written_form()[0]])
+@pytest.mark.parametrize('rate', [12.5, 29.97003, 66.667, 211.222, 1000.0])
+def test_writer_takes_any_rate(codec, rate, tmp_path, monkeypatch):
+  form = codec, '.mp4' if codec == 'mp4v' else videos.written_form()[1]
+  monkeypatch.setattr(videos, 'written_form', lambda: form)
+  path = tmp_path / f'clip{form[1]}'
+  writer = videos.Writer(path, rate)
+  for frame in range(30):
+    writer.add(picture(frame))
+  writer.close()
+  with videos.Video(path) as video:
+    assert video.rate == pytest.approx(rate, rel=0.01)
+    assert len(list(video)) == 30
+
+
+def test_writer_says_when_the_file_is_not_whole(tmp_path):
+  path = tmp_path / f'clip{videos.written_form()[1]}'
+  writer = videos.Writer(path, 10)
+  for frame in range(30):
+    writer.add(picture(frame))
+  # As a full disk leaves it: OpenCV writes on, to nothing.
+  unfinished = next(tmp_path.iterdir())
+  unfinished.unlink()
+  with pytest.raises(UserError, match='is the disk full'):
+    writer.close()
+  assert not list(tmp_path.iterdir())
+
+
+def test_writer_names_a_folder_it_cannot_write(tmp_path):
+  writer = videos.Writer(tmp_path / 'missing' / 'clip.webm', 10)
+  with pytest.raises(UserError, match='clip.webm cannot be written'):
+    writer.add(picture(0))

@@ -1,0 +1,165 @@
+"""Lines that last, and the forms made of them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.data.mpii import SKELETON
+from hg_jax.evaluation import prediction_lines
+from hg_jax.evaluation.prediction_lines import PredictionLines
+from hg_jax.evaluation.predictor import to_json
+
+SETTINGS = {'step': 3, 'flip_test': True}
+
+
+def people(count=1, seed=0):
+  random = np.random.default_rng(seed)
+  return to_json(
+    random.uniform(0, 99, (count, 16, 2)),
+    random.uniform(0.2, 1, (count, 16)),
+    random.uniform(1, 99, (count, 4)),
+    range(1, count + 1),
+    SKELETON,
+  )
+
+
+def record(image, count=1, **more):
+  return {'image': image, **more, 'people': people(count)}
+
+
+def reopen(folder, settings=SETTINGS, **kwargs):
+  return PredictionLines(folder, settings, SKELETON, **kwargs)
+
+
+def test_lines_are_in_the_file_at_once_and_after(tmp_path):
+  first = reopen(tmp_path)
+  first.write(record('a.jpg', overlay='a_overlay.jpg'))
+  assert json.loads(first.path.read_text())['image'] == 'a.jpg'
+  # As SIGKILL leaves it, in the middle of a line.
+  with first.path.open('a') as file:
+    file.write('{"image": "b.jpg", "peop')
+  second = reopen(tmp_path)
+  assert second.done('a.jpg', video=False)
+  assert not second.done('b.jpg', video=False)
+  assert second.overlays == {'a_overlay.jpg'}
+  second.write(record('b.jpg'))
+  lines = second.path.read_text().splitlines()
+  assert [json.loads(line)['image'] for line in lines] == ['a.jpg', 'b.jpg']
+
+
+def test_video_goes_on_after_its_lines(tmp_path):
+  first = reopen(tmp_path)
+  first.write(record('a.jpg'))
+  for frame in range(3):
+    first.write(record('clip.mp4', frame=frame, time=frame / 10))
+  second = reopen(tmp_path)
+  assert not second.done('clip.mp4', video=True)
+  assert [line['frame'] for line in second.recorded('clip.mp4')] == [0, 1, 2]
+  assert not list(second.recorded('other.mp4'))
+  second.drop('clip.mp4')
+  assert not list(second.recorded('clip.mp4'))
+  second.write(record('clip.mp4', frame=0, time=0))
+  second.finish_video('clip.mp4', 'clip.mp4 is cut short')
+  third = reopen(tmp_path)
+  assert third.done('clip.mp4', video=True)
+  assert third.problem('clip.mp4') == 'clip.mp4 is cut short'
+  assert len(third.path.read_text().splitlines()) == 2
+
+
+def test_other_settings_are_refused_by_name(tmp_path):
+  reopen(tmp_path).write(record('a.jpg'))
+  with pytest.raises(UserError, match='with step 3, not 4; .*--overwrite'):
+    reopen(tmp_path, SETTINGS | {'step': 4})
+  anew = reopen(tmp_path, SETTINGS | {'step': 4}, overwrite=True)
+  assert not anew.done('a.jpg', video=False)
+
+
+@pytest.mark.parametrize(
+  ('content', 'complaint'),
+  [
+    ('{"image": "a.jpg"}\n7\n', 'damaged line at byte 19'),
+    ('{"image"\n', 'damaged line at byte 0'),
+  ],
+)
+def test_damaged_lines_are_named(content, complaint, tmp_path):
+  first = reopen(tmp_path)
+  first.path.write_text(content)
+  with pytest.raises(UserError, match=complaint):
+    reopen(tmp_path)
+
+
+def test_lines_without_settings_are_refused(tmp_path):
+  reopen(tmp_path).write(record('a.jpg'))
+  (tmp_path / 'settings.json').unlink()
+  with pytest.raises(UserError, match='without its settings.json'):
+    reopen(tmp_path)
+
+
+@pytest.fixture
+def lines(tmp_path):
+  written = reopen(tmp_path)
+  written.write(record('photos/000000000139.jpg', count=2))
+  written.write(record('photos/7.jpg', count=0))
+  written.write(record('photos/8.jpg'))
+  return written.path
+
+
+def test_json_is_the_lines_as_a_list(lines):
+  path = prediction_lines.convert(lines, 'json', SKELETON)
+  expected = [json.loads(line) for line in lines.read_text().splitlines()]
+  assert json.loads(path.read_text()) == expected
+
+
+def test_csv_has_a_row_for_each_person(lines):
+  path = prediction_lines.convert(lines, 'csv', SKELETON)
+  with path.open() as file:
+    rows = list(csv.DictReader(file))
+  assert [row['image'] for row in rows] == [
+    'photos/000000000139.jpg',
+    'photos/000000000139.jpg',
+    'photos/8.jpg',
+  ]
+  expected = people(2)[1]
+  assert float(rows[1]['neck_x']) == expected['joints']['neck']['x']
+  assert float(rows[1]['neck_score']) == expected['joints']['neck']['score']
+  assert float(rows[1]['box_width']) == expected['box'][2]
+  assert rows[1]['frame'] == ''
+
+
+def test_coco_results_are_numbered_as_their_images(lines):
+  path = prediction_lines.convert(lines, 'coco', SKELETON)
+  results = json.loads(path.read_text())
+  assert [result['image_id'] for result in results] == [139, 139, 8]
+  joints = people(2)[1]['joints'].values()
+  assert results[1]['keypoints'] == [
+    number for joint in joints for number in joint.values()
+  ]
+
+
+def test_coco_results_load_in_pycocotools(lines, tmp_path):
+  coco = pytest.importorskip('pycocotools.coco')
+  truth = tmp_path / 'truth.json'
+  truth.write_text(
+    json.dumps(
+      {
+        'images': [{'id': 139}, {'id': 7}, {'id': 8}],
+        'categories': [{'id': 1, 'name': 'person'}],
+        'annotations': [],
+      }
+    )
+  )
+  path = prediction_lines.convert(lines, 'coco', SKELETON)
+  loaded = coco.COCO(str(truth)).loadRes(str(path))
+  assert len(loaded.getAnnIds(imgIds=[139])) == 2
+
+
+def test_coco_results_of_frames_are_counted(tmp_path):
+  written = reopen(tmp_path)
+  for frame in range(2):
+    written.write(record('5.mp4', frame=frame, time=frame / 10))
+  path = prediction_lines.convert(written.path, 'coco', SKELETON)
+  results = json.loads(path.read_text())
+  assert [result['image_id'] for result in results] == [1, 2]

@@ -1,0 +1,180 @@
+"""An image and boxes in, joints in px of the image out."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from hg_jax.base import affine
+from hg_jax.base.errors import UserError
+from hg_jax.data.mpii import SKELETON
+from hg_jax.evaluation.predictor import Predictor
+from hg_jax.model import heatmaps
+
+BOX = (31, 22, 40, 60)
+
+
+@pytest.fixture(scope='module')
+def photo():
+  """Smooth noise, RGB."""
+  noise = np.random.default_rng(0).integers(0, 255, (120, 90, 3))
+  blurred = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 2)
+  return cv2.normalize(blurred, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def test_joints_move_with_the_person(tiny_predictor, photo):
+  found = tiny_predictor(photo, BOX)
+  assert found.joints.shape == (1, 16, 2) and found.scores.shape == (1, 16)
+  right, down = 40, 17
+  moved = np.zeros((200, 150, 3), np.uint8)
+  moved[down : down + 120, right : right + 90] = photo
+  x, y, w, h = BOX
+  again = tiny_predictor(moved, (x + right, y + down, w, h))
+  np.testing.assert_allclose(
+    again.joints, found.joints + [right, down], atol=1e-4
+  )
+  np.testing.assert_array_equal(again.scores, found.scores)
+
+
+def test_joints_are_decoded_from_the_heatmaps(tiny_predictor, photo):
+  inputs, input_to_image = tiny_predictor.look(photo, [BOX])
+  joints, scores, maps = tiny_predictor.people(inputs)
+  decoded, values = heatmaps.decode(maps)
+  np.testing.assert_allclose(joints, 4 * decoded)
+  np.testing.assert_allclose(scores, values)
+  np.testing.assert_allclose(
+    tiny_predictor(photo, BOX).joints,
+    affine.apply(4 * decoded, input_to_image),
+    rtol=1e-6,
+  )
+
+
+def test_flip_test_is_symmetric(tiny_predictor, photo):
+  inputs, _ = tiny_predictor.look(photo, [BOX])
+  _, _, maps = tiny_predictor.people(inputs)
+  _, _, mirrored = tiny_predictor.people(inputs[:, :, ::-1])
+  np.testing.assert_allclose(
+    heatmaps.mirror(mirrored, SKELETON.flip), maps, atol=1e-6
+  )
+
+
+def test_default_box_is_the_whole_photo(tiny_predictor, photo):
+  found, boxed = tiny_predictor(photo), tiny_predictor(photo, (0, 0, 90, 120))
+  np.testing.assert_array_equal(found.joints, boxed.joints)
+  np.testing.assert_array_equal(found.boxes, boxed.boxes)
+
+
+def test_many_boxes_are_found_as_each_alone(tiny_predictor, photo):
+  boxes = [BOX, (0, 0, 50, 50), (20, 30, 60, 70)]
+  found = tiny_predictor(photo, boxes=boxes)
+  assert list(found.ids) == [1, 2, 3]
+  for person, box in enumerate(boxes):
+    alone = tiny_predictor(photo, box)
+    np.testing.assert_allclose(found.joints[person], alone.joints[0], atol=1e-3)
+  assert tiny_predictor(photo, boxes=[]).joints.shape == (0, 16, 2)
+
+
+def test_many_images_are_found_as_each_alone(tiny_predictor, photo):
+  found = tiny_predictor([photo, photo[:50]], boxes=[[BOX], []])
+  assert [len(each.joints) for each in found] == [1, 0]
+  np.testing.assert_array_equal(
+    found[0].joints, tiny_predictor(photo, BOX).joints
+  )
+
+
+def test_photo_size_does_not_compile_again(tiny_predictor, photo, caplog):
+  tiny_predictor(photo)
+  with jax.log_compiles(), caplog.at_level('WARNING'):
+    caplog.clear()
+    tiny_predictor(photo[:77, :31])
+  assert not [r for r in caplog.records if 'Compiling' in r.getMessage()]
+
+
+def test_people_are_padded_to_powers_of_two(tiny_predictor, photo, caplog):
+  inputs = np.repeat(tiny_predictor.look(photo, [BOX])[0], 11, axis=0)
+  one, _, _ = tiny_predictor.people(inputs[:1])
+  tiny_predictor.people(inputs[:4])
+  tiny_predictor.people(inputs[:8])
+  with jax.log_compiles(), caplog.at_level('WARNING'):
+    caplog.clear()
+    for count in (3, 5, 7, 11):
+      joints, scores, maps = tiny_predictor.people(inputs[:count])
+      assert len(joints) == len(scores) == len(maps) == count
+      np.testing.assert_allclose(joints, np.repeat(one, count, 0), atol=1e-3)
+  assert not [r for r in caplog.records if 'Compiling' in r.getMessage()]
+
+
+def test_every_kind_of_image_is_taken(tiny_predictor, photo, tmp_path):
+  gray = np.repeat(photo[..., :1], 3, axis=-1)
+  path = tmp_path / 'photo.png'
+  Image.fromarray(photo).save(path)
+  same = {
+    'path': (path, photo),
+    'text': (str(path), photo),
+    'pillow': (Image.fromarray(photo), photo),
+    'rgba': (np.dstack([photo, photo[..., 0]]), photo),
+    'float': (np.float32(photo / 255), photo),
+    '16 bits': (photo.astype(np.uint16) * 257, photo),
+    'gray': (photo[..., 0], gray),
+    'one channel': (photo[..., :1], gray),
+    'mirrored view': (photo[:, ::-1][:, ::-1], photo),
+    'jax': (jax.numpy.asarray(photo), photo),
+  }
+  for kind, (image, expected) in same.items():
+    found = tiny_predictor(image)
+    np.testing.assert_array_equal(found.image, expected, err_msg=kind)
+
+
+def test_what_is_no_image_is_refused(tiny_predictor, photo):
+  for image, complaint in (
+    (photo[0, 0], 'must be .height, width'),
+    (photo[..., :2], 'must be .height, width'),
+    (photo[:0], 'must be .height, width'),
+    (photo.astype(np.float32), 'from 0 to 1'),
+    (photo.astype(np.int64), 'must be of uint8'),
+  ):
+    with pytest.raises(ValueError, match=complaint):
+      tiny_predictor(image)
+
+
+def test_prediction_is_json_and_a_picture(tiny_predictor, photo):
+  found = tiny_predictor(photo, boxes=[BOX, BOX])
+  first, second = json.loads(json.dumps(found.to_json()))
+  assert (first['id'], second['id']) == (1, 2)
+  assert first['color'] != second['color']
+  assert first['box'] == list(BOX)
+  assert list(first['joints']) == list(SKELETON.joints)
+  xy = [first['joints']['neck'][axis] for axis in 'xy']
+  np.testing.assert_allclose(xy, found.joints[0, 8], atol=0.006)
+  before = found.image.copy()
+  drawn = found.draw(threshold=-9)
+  assert drawn.shape == (384, 288, 3)  # enlarged to show the lines
+  assert (drawn != cv2.resize(photo, (288, 384))).any()
+  np.testing.assert_array_equal(found.image, before)
+
+
+def test_folder_without_a_run_is_named(tmp_path):
+  with pytest.raises(UserError, match='holds no run'):
+    Predictor.from_workdir(tmp_path)
+
+
+def test_prediction_needs_no_tensorflow():
+  program = (
+    'import sys; sys.modules["tensorflow"] = None; '
+    'from hg_jax import Predictor; import hg_jax.predict'
+  )
+  subprocess.run([sys.executable, '-c', program], check=True)
+
+
+def test_importing_the_package_imports_no_network():
+  program = (
+    'import sys, hg_jax; '
+    "assert not {'jax', 'flax', 'cv2', 'numpy'} & set(sys.modules); "
+    "assert hg_jax.Predictor.__name__ == 'Predictor'"
+  )
+  subprocess.run([sys.executable, '-c', program], check=True)
