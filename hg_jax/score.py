@@ -46,6 +46,7 @@ def define_flags() -> None:
   )
   flags.DEFINE_string('split', 'valid', 'Of a folder of prepared people.')
   flags.DEFINE_string('category', None, 'Of COCO JSON with several.')
+  flags.DEFINE_string('metric', None, 'Of COCO JSON: pck_box or pck_torso.')
   flags.DEFINE_string(
     'plot', None, 'Picture to write: PCK over the threshold, a line per file.'
   )
@@ -78,7 +79,8 @@ def main(paths: list[str]) -> None:
     raise UserError('no file of predictions is given; see --help.')
   if not FLAGS.annotations:
     raise UserError('--annotations is missing; see --help.')
-  truth = load_truth(Path(FLAGS.annotations), FLAGS.split, FLAGS.category)
+  settings = {'category': FLAGS.category, 'metric': FLAGS.metric}
+  truth = load_truth(Path(FLAGS.annotations), FLAGS.split, **settings)
   if all(path.endswith('.json') for path in paths):
     results = [summarize_coco(path, truth) for path in paths]
   else:
@@ -93,13 +95,13 @@ def main(paths: list[str]) -> None:
   print(json.dumps(results, indent=2) if FLAGS.json else report(results, truth))
 
 
-def load_truth(path: Path, split: str, category: str | None) -> Truth:
+def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
   """Reads annotated people of any form.
 
   Args:
     path: of the annotations, or of a folder of prepared people.
     split: of prepared people.
-    category: of a COCO keypoints file.
+    **settings: 'category' and 'metric' of a COCO keypoints file.
 
   Raises:
     UserError: there is no such file, it is damaged or of another form.
@@ -114,9 +116,7 @@ def load_truth(path: Path, split: str, category: str | None) -> Truth:
       coco_file=coco_truth.file_of(path, split, metric),
     )
   if contents := annotations.read_coco_contents(path):
-    people, skeleton = annotations.read_everyone(
-      path, contents, category=category
-    )
+    people, skeleton = annotations.read_everyone(path, contents, **settings)
     return Truth(
       name=f'people of {path}', people=people, skeleton=skeleton, coco_file=path
     )
@@ -154,6 +154,7 @@ def summarize(file: Predictions, truth: Truth) -> dict:
   summary = {
     'file': file.file,
     'people': int(has.sum()),
+    'unscored': int((~truth.people[has].scored().any(axis=1)).sum()),
     **metric.summarize(counts),
     'standard_error': pck.standard_errors(influences),
   }

@@ -513,7 +513,7 @@ def test_score_of_coco_results_by_hand(tmp_path):
 def test_score_of_our_predictions_for_a_coco_file(tmp_path):
   pytest.importorskip('pycocotools')
   contents = coco_file(tmp_path / 'flies.json')
-  truth = score.load_truth(tmp_path / 'flies.json', 'valid', None)
+  truth = score.load_truth(tmp_path / 'flies.json', 'valid')
   joints = truth.people.joints.copy()
   joints[0, 0, 0] += 10  # px: a tenth of the box, exactly the radius
   path = tmp_path / 'predictions.h5'
@@ -534,6 +534,15 @@ def test_score_of_our_predictions_for_a_coco_file(tmp_path):
   del contents['images'][0]
   (tmp_path / 'flies.json').write_text(json.dumps(contents))
   assert 'other images' in score.summarize(file, truth)['oks_missing']
+
+
+def test_score_says_who_could_not_be_measured(few, tmp_path):
+  people = dataclasses.replace(few, reference=np.array([10, 0, 10], np.float32))
+  truth = truth_of(people)
+  path = write_ours(tmp_path / 'p.h5', few, [0, 1, 2])
+  result = score.summarize(load(path, people), truth)
+  assert (result['people'], result['unscored']) == (3, 1)
+  assert 'Not counted: 1 people' in score.report([result], truth)
 
 
 def test_score_of_torsos_has_the_limbs(few, tmp_path):
@@ -557,7 +566,7 @@ def test_score_of_torsos_has_the_limbs(few, tmp_path):
 def test_score_refuses_other_json_in_one_line(text, message, tmp_path):
   pytest.importorskip('pycocotools')
   coco_file(tmp_path / 'flies.json')
-  truth = score.load_truth(tmp_path / 'flies.json', 'valid', None)
+  truth = score.load_truth(tmp_path / 'flies.json', 'valid')
   (tmp_path / 'results.json').write_text(text)
   with pytest.raises(UserError, match=message) as error:
     score.summarize_coco(str(tmp_path / 'results.json'), truth)

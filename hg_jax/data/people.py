@@ -53,6 +53,10 @@ class People:
           f'{field.name} has {rows} rows, image has {len(self.image)}.'
         )
 
+  def scored(self) -> np.ndarray:  # bool[P, K]
+    """The labeled joints of those whose reference could be measured."""
+    return self.labeled & (self.reference > 0)[:, None]
+
   def __len__(self) -> int:
     return len(self.image)
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from hg_jax.base import affine
 from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
 from hg_jax.data import resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import inference
@@ -60,8 +61,28 @@ class Interrupted(Exception):
   """A process was asked to stop before the end of an evaluation."""
 
 
+def require_scored(crops: Crops) -> None:
+  """Refuses validation people of whom no joint can be scored.
+
+  Raises:
+    UserError: no joint is labeled, or nobody's reference could be measured.
+  """
+  if not crops.people.scored().any():
+    metric = pck.create_metric(crops.skeleton)
+    raise UserError(
+      f'none of the {len(crops)} validation people can be scored by '
+      f'{metric.name()}: nobody has a labeled joint and a length above 0 to '
+      f'measure errors in ({metric.unit}). Prepare more people for '
+      'validation, or others, or with another --metric.'
+    )
+
+
 class Evaluator:
-  """Evaluates weights of one network on one split; compiles once."""
+  """Evaluates weights of one network on one split; compiles once.
+
+  Attributes:
+    metric: what they are scored by.
+  """
 
   def __init__(self, model: StackedHourglass, config: Config, crops: Crops):
     self._config = config

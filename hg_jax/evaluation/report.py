@@ -151,6 +151,7 @@ def _summarize(results: Results, crops: Crops) -> dict:
     'people_id': finished.people_id(
       people.image, people.image_index, people.person_index
     ),
+    'unscored': int((~people.scored().any(axis=1)).sum()),
     'loss': float(results.loss.mean()),
     'skill': 1 - float(results.loss.mean()) / results.zero_loss,
     **metric.summarize(results.counts[-1]),
@@ -172,9 +173,8 @@ def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
   people = crops.people
   distance = np.linalg.norm(results.joints - people.joints, axis=-1)
   reference = people.reference[:, None]
-  scored = people.labeled & (reference > 0)
   return np.divide(
-    distance, reference, out=np.zeros_like(distance), where=scored
+    distance, reference, out=np.zeros_like(distance), where=people.scored()
   )
 
 
@@ -183,7 +183,7 @@ def _write_overlays(
 ) -> list[Path]:
   """Draws the `count` worst and random people and returns the paths."""
   people = crops.people
-  scored = people.labeled & (people.reference > 0)[:, None]
+  scored = people.scored()
   correct = scored & (_errors(results, crops) < results.metric.threshold)
   chosen = figures.worst_and_random(correct, scored, count=count)
   image_to_input = affine.image_to_crop(

@@ -26,6 +26,11 @@ def table(metric: Metric, summary: dict) -> str:
   lines[-1] = (
     f'Area under the curve of {metric.curve}, 0 to {metric.threshold:g}: {auc}'
   )
+  if summary.get('unscored'):
+    lines.append(
+      f'Not counted: {summary["unscored"]:,} people without a labeled joint or '
+      f'a size to measure errors in ({metric.unit}).'
+    )
   if summary.get('pcp') is not None:
     lines.append(
       f'Limbs with both ends correct (PCP@0.5): {summary["pcp"]:.2f}'

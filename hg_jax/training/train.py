@@ -86,6 +86,7 @@ def train_and_evaluate(
   check_devices(config)
   train_crops = datasets.read_training(config)
   valid_crops = datasets.read(config, 'valid')
+  evaluate.require_scored(valid_crops)
   tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
   joints = len(skeleton.joints)
   checkpoints, writer = None, NullWriter()

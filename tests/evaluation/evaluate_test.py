@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 
 from hg_jax.base import affine
 from hg_jax.base.config import Config, Data, Evaluate, Model
+from hg_jax.base.errors import UserError
 from hg_jax.data import input_pipeline
 from hg_jax.data.mpii import SKELETON
 from hg_jax.data.people import People
@@ -211,3 +213,12 @@ def test_infer_with_flip_test_is_symmetric(crops):
   np.testing.assert_allclose(
     heatmaps.mirror(mirrored, SKELETON.flip), answer, atol=1e-6
   )
+
+
+def test_people_who_cannot_be_scored_are_refused(crops):
+  evaluate.require_scored(crops)
+  people = dataclasses.replace(
+    crops.people, reference=np.zeros(NUM_PEOPLE, np.float32)
+  )
+  with pytest.raises(UserError, match='none of the 30 validation people'):
+    evaluate.require_scored(dataclasses.replace(crops, people=people))
