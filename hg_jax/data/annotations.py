@@ -18,6 +18,9 @@ from hg_jax.data import coco, lsp, mpii
 from hg_jax.data.people import People, concatenate
 
 VALIDATION_SHARE = 0.1  # of the images, where nothing says which
+# Bytes of memory for a byte of JSON: 4.1 with outlines, which are dropped, and
+# 7.0 without, measured on 106 MB of 120,000 people.
+_MEMORY = 7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,14 +168,43 @@ def _json(path: Path) -> Any:
   """The contents of a .json or .json.gz; None of other files."""
   if not path.is_file() or '.json' not in path.suffixes[-2:]:
     return None
+  _require_memory(path)
   try:
     data = path.read_bytes()
-    return json.loads(gzip.decompress(data) if path.suffix == '.gz' else data)
+    data = gzip.decompress(data) if path.suffix == '.gz' else data
+    return json.loads(data, object_hook=_without_outline)
   except OSError as error:
     reason = error.strerror or error
     raise UserError(f'{path} cannot be read: {reason}.') from error
   except (EOFError, ValueError) as error:
     raise UserError(f'{path} is not JSON: {error}.') from error
+
+
+def _without_outline(entry: dict) -> dict:
+  """Drops what is large and not needed, as soon as it is parsed."""
+  entry.pop('segmentation', None)
+  return entry
+
+
+def _require_memory(path: Path) -> None:
+  """Refuses a file that there is not enough memory to read."""
+  needed, free = _MEMORY * path.stat().st_size, _free_memory()
+  if free is not None and needed > free:
+    raise UserError(
+      f'{path} has {path.stat().st_size / 1e9:.1f} GB, and reading it takes '
+      f'about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free. '
+      'Split it, or leave out fields that keypoints do not need.'
+    )
+
+
+def _free_memory() -> int | None:
+  """Returns the free bytes of the machine; None where it does not say."""
+  try:
+    lines = Path('/proc/meminfo').read_text().splitlines()
+  except OSError:
+    return None
+  fields = dict(line.split(':', 1) for line in lines)
+  return 1024 * int(fields['MemAvailable'].split()[0])
 
 
 def _read_coco(

@@ -13,6 +13,7 @@ hidden and 2 where it is seen. 'skeleton' (pairs counted from 1), 'bbox' and
 Axes: P people, K joints.
 """
 
+import collections
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -69,41 +70,33 @@ def read(
   chosen = _category(contents['categories'], category)
   skeleton = _skeleton(chosen, flip_pairs, metric or METRICS[0])
   images = _images(contents['images'])
-  ids = set()
-  rows, left_out = [], dict.fromkeys(('crowd', 'jointless', 'boxless'), 0)
-  others = 0
+  rows, ids, counts = [], set(), collections.Counter()
   for number, annotation in enumerate(contents['annotations']):
     where = _where(annotation, number, ids)
     if annotation.get('category_id', chosen['id']) != chosen['id']:
-      others += 1
+      counts['annotations of other categories left out'] += 1
     elif annotation.get('iscrowd', 0):
-      left_out['crowd'] += 1
+      counts['annotations of crowds left out'] += 1
     elif (joints := _joints(annotation, where, skeleton)) is None:
-      left_out['jointless'] += 1
+      counts['without a labeled joint left out'] += 1
     elif (box := _box(annotation, where, joints)) is None:
-      left_out['boxless'] += 1
+      counts['left out, of no box and no two places of joints'] += 1
     elif annotation['image_id'] not in images:
       raise UserError(
-        f'{where} is of image {annotation["image_id"]}, which "images" lacks.'
+        f'{where} is of image {annotation["image_id"]}, which "images" lacks: '
+        'add the image or delete the annotation.'
       )
     else:
-      image_index, name = images[annotation['image_id']]
+      image_index, name, size = images[annotation['image_id']]
       rows.append((name, joints, box, image_index, number))
+      counts['joints outside of their images kept'] += _outside(joints, size)
+  notes = [f'{count:,} {what}' for what, count in counts.items() if count]
   if not rows:
     raise UserError(
-      f'nobody of category {chosen["name"]!r} has a joint; left out: '
-      f'{left_out}.'
+      f'nobody of category {chosen["name"]!r} has a joint: '
+      f'{"; ".join(notes) or "there are no annotations"}.'
     )
-  notes = [
-    f'{left_out["crowd"]} annotations of crowds left out',
-    f'{left_out["jointless"]} without a labeled joint left out',
-    f'{left_out["boxless"]} without a box, and with one joint or one place '
-    'for all, left out',
-    f'{others} of other categories left out',
-  ]
-  counts = (*left_out.values(), others)
-  lines = [line for line, n in zip(notes, counts, strict=True) if n]
-  return _people(rows, skeleton), skeleton, lines
+  return _people(rows, skeleton), skeleton, notes
 
 
 def _where(annotation: Any, number: int, ids: set) -> str:
@@ -170,14 +163,19 @@ def _skeleton(
   )
 
 
-def _images(entries: list[dict]) -> dict[Any, tuple[int, str]]:
-  """Each image's place in the file, and its name, by id."""
+def _images(
+  entries: list[dict],
+) -> dict[Any, tuple[int, str, tuple[float, float]]]:
+  """Returns each image's place in the file, name, width and height, by id."""
   images = {}
   for index, entry in enumerate(entries):
+    if not isinstance(entry, dict) or not {'id', 'file_name'} <= entry.keys():
+      raise UserError(f'image {index + 1} has no id or no file_name.')
     if entry['id'] in images:
       raise UserError(f'two images have the id {entry["id"]}.')
     name = str(entry['file_name']).replace('\\', '/')
-    images[entry['id']] = index, str(PurePosixPath(name))
+    size = entry.get('width') or np.inf, entry.get('height') or np.inf
+    images[entry['id']] = index, str(PurePosixPath(name)), size
   return images
 
 
@@ -209,6 +207,12 @@ def _joints(
       values = what.format(*joints[joint])
       raise UserError(f'{where} has {skeleton.joints[joint]} with {values}.')
   return joints if labeled.any() else None
+
+
+def _outside(joints: np.ndarray, size: tuple[float, float]) -> int:
+  """Counts the labeled joints outside of an image of this size."""
+  points = joints[joints[:, 2] > 0, :2]
+  return int(((points < 0) | (points > size)).any(axis=1).sum())
 
 
 def _box(

@@ -72,7 +72,7 @@ def test_read_gives_people_and_skeleton_and_counts_who_is_left_out():
   assert notes == [
     '1 annotations of crowds left out',
     '1 without a labeled joint left out',
-    '1 of other categories left out',
+    '1 annotations of other categories left out',
   ]
 
 

@@ -1,0 +1,239 @@
+import copy
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from hg_jax import prepare
+from hg_jax.base.errors import UserError
+from hg_jax.data import annotations, records
+
+
+def contents(images: int = 4) -> dict:
+  """Two flies in each picture."""
+  return {
+    'images': [
+      {'id': n, 'file_name': f'{n}.png', 'width': 90, 'height': 70}
+      for n in range(images)
+    ],
+    'categories': [{'id': 1, 'name': 'fly', 'keypoints': ['head', 'tail']}],
+    'annotations': [
+      {
+        'id': n,
+        'image_id': n // 2,
+        'category_id': 1,
+        'bbox': [10, 10, 40, 30],
+        'keypoints': [20, 20, 2, 40, 30, 2],
+      }
+      for n in range(2 * images)
+    ],
+  }
+
+
+def save(path, value, **settings):
+  path.write_text(json.dumps(value), **settings)
+  return path
+
+
+def change(field, value):
+  """The flies, the first of them with another field."""
+  changed = contents()
+  changed['annotations'][0][field] = value
+  return changed
+
+
+def test_validation_is_drawn_by_image(tmp_path):
+  path = save(tmp_path / 'a.json', contents(10))
+  splits = annotations.load(path, validation_share=0.3).splits
+  assert {s: len(p) for s, p in splits.items()} == {'train': 14, 'valid': 6}
+  assert not set(splits['train'].image) & set(splits['valid'].image)
+
+
+def test_validation_can_be_another_file(tmp_path):
+  train = save(tmp_path / 'train.json', contents())
+  other = contents(1)
+  other['images'][0]['file_name'] = 'other.png'
+  valid = save(tmp_path / 'valid.json', other)
+  splits = annotations.load(train, validation=valid).splits
+  assert len(splits['train']) == 8
+  assert list(splits['valid'].image) == ['other.png'] * 2
+  other['categories'][0]['keypoints'] = ['head', 'wing']
+  with pytest.raises(UserError, match='valid.json has other joints'):
+    annotations.load(train, validation=save(valid, other))
+
+
+def test_share_that_leaves_a_split_empty_is_refused(tmp_path):
+  path = save(tmp_path / 'a.json', contents(4))
+  for share in (0.0, 0.1, 1.0):
+    with pytest.raises(UserError, match='training and validation need one'):
+      annotations.load(path, validation_share=share)
+
+
+def test_settings_of_coco_are_refused_for_mpii(tmp_path):
+  row = {
+    'img_paths': '1.jpg', 'objpos': [50, 60], 'scale_provided': 2,
+    'joint_self': [[10, 20, 1]] * 16, 'annolist_index': 1, 'people_index': 1,
+  }  # fmt: skip
+  rows = [row | {'img_paths': f'{n}.jpg'} for n in range(10)]
+  path = save(tmp_path / 'a.json', rows)
+  with pytest.raises(UserError, match='--category is for COCO'):
+    annotations.load(path, category='person')
+  with pytest.raises(UserError, match='--metric is for COCO'):
+    annotations.load(path, metric='pck_box')
+  # Without isValidation the share is drawn, by image.
+  found = annotations.load(path)
+  assert {s: len(p) for s, p in found.splits.items()} == {
+    'train': 9,
+    'valid': 1,
+  }
+  assert '1 images drawn for validation' in found.notes[-1]
+
+
+HOSTILE = {
+  'keypoints that are no triples': (change('keypoints', [1, 2, 2, 3]), '4 num'),
+  'fewer joints than names': (change('keypoints', [1, 2, 2]), '3 numbers'),
+  'an image that is missing': (change('image_id', 99), 'image 99'),
+  'NaN': (change('keypoints', [float('nan'), 1, 2, 3, 4, 2]), 'x = nan'),
+  'an id twice': (change('id', 3), 'annotation 3 is there twice'),
+  'v of 3': (change('keypoints', [1, 2, 3, 3, 4, 2]), 'v = 3'),
+  'no category with keypoints': (
+    contents() | {'categories': [{'id': 1, 'name': 'fly'}]},
+    'no category has "keypoints"',
+  ),
+  'an image without a name': (
+    contents() | {'images': [{'id': 0}]},
+    'image 1 has no id or no file_name',
+  ),
+  'two images of an id': (
+    contents() | {'images': [{'id': 0, 'file_name': 'a'}] * 2},
+    'two images have the id 0',
+  ),
+  'no annotations': (contents() | {'annotations': []}, 'nobody of category'),
+  'a bbox of text': (change('bbox', 'all of it'), 'has bbox'),
+  'keypoints in triples': (
+    change('keypoints', [[1, 2, 2], [3, 4, 2]]),
+    'annotation 0 has keypoints|as keypoints',
+  ),
+  'annotations of another tool': (
+    {'shapes': []},
+    'it has shapes, where images',
+  ),
+  'an empty object': ({}, 'it has nothing'),
+  'categories by name': (
+    contents() | {'categories': {'fly': 1}},
+    'is not COCO keypoints JSON',
+  ),
+}
+
+
+@pytest.mark.parametrize('name', HOSTILE)
+def test_hostile_file_is_refused_in_one_line(name, tmp_path):
+  value, words = HOSTILE[name]
+  path = save(tmp_path / 'a.json', value)
+  with pytest.raises(UserError, match=words) as refused:
+    annotations.load(path)
+  line = str(refused.value)
+  assert str(path) in line and '\n' not in line and len(line) < 400
+
+
+@pytest.mark.parametrize('bbox', [[10, 10, 0, 0], None, []])
+def test_box_of_no_size_gives_way_to_the_joints(bbox, tmp_path):
+  path = save(tmp_path / 'a.json', change('bbox', bbox))
+  splits = annotations.load(path, validation_share=0.25).splits
+  people = [p[p.person_index == 0] for p in splits.values()]
+  (first,) = [p for p in people if len(p)]
+  np.testing.assert_array_equal(first.center, [[30, 25]])
+  np.testing.assert_array_equal(first.side, [1.25 * 20])
+
+
+def test_image_under_two_ids_is_in_one_split(tmp_path):
+  twice = contents(6)
+  for n in (1, 3, 5):
+    twice['images'][n]['file_name'] = f'./{n - 1}.png'
+  path = save(tmp_path / 'a.json', twice)
+  splits = annotations.load(path, validation_share=0.34).splits
+  assert {s: len(p) for s, p in splits.items()} == {'train': 8, 'valid': 4}
+  assert not set(splits['train'].image) & set(splits['valid'].image)
+
+
+def test_byte_order_mark_is_read_over(tmp_path):
+  path = save(tmp_path / 'a.json', contents(), encoding='utf-8-sig')
+  assert path.read_bytes().startswith(b'\xef\xbb\xbf')
+  assert len(annotations.load(path, validation_share=0.5).splits['train']) == 4
+
+
+def test_joints_outside_of_the_image_are_kept_and_counted(tmp_path):
+  path = save(tmp_path / 'a.json', change('keypoints', [-5, 20, 2, 95, 30, 2]))
+  found = annotations.load(path, validation_share=0.25)
+  assert '2 joints outside of their images kept' in found.notes
+  joints = np.concatenate([p.joints for p in found.splits.values()])
+  assert joints[..., 0].min() == -5
+
+
+def test_ids_can_be_floats_or_text(tmp_path):
+  value = contents()
+  for entry in value['images']:
+    entry['id'] = float(entry['id'])
+  value['annotations'][0]['category_id'] = 1.0
+  path = save(tmp_path / 'a.json', value)
+  splits = annotations.load(path, validation_share=0.25).splits
+  assert sum(map(len, splits.values())) == 8
+
+
+def test_file_beyond_the_memory_is_refused(tmp_path, monkeypatch):
+  path = save(tmp_path / 'a.json', contents())
+  monkeypatch.setattr(annotations, '_free_memory', lambda: 1000)
+  with pytest.raises(UserError, match='reading it takes about .* GB of memory'):
+    annotations.load(path)
+
+
+def test_outlines_are_dropped_as_they_are_read(tmp_path):
+  path = save(tmp_path / 'a.json', change('segmentation', [[1, 2, 3]]))
+  value = annotations.read_coco_contents(path)
+  assert 'segmentation' not in value['annotations'][0]
+
+
+def test_prepare_takes_images_in_subfolders_once_each(tmp_path):
+  value = contents(6)
+  folder = tmp_path / 'images'
+  for n, entry in enumerate(value['images']):
+    entry['file_name'] = f'{"ab"[n % 2]}/{n // 2}.png'
+    path = folder / entry['file_name']
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((70, 90, 3), 40 * n, np.uint8))
+  out = tmp_path / 'out'
+  prepare.prepare(
+    images=folder,
+    annotations=save(tmp_path / 'a.json', value),
+    data_dir=out,
+    size=64,
+    validation_share=0.34,
+  )
+  train, valid = (records.read(out, split) for split in ('train', 'valid'))
+  assert len(train) == 8 and len(valid) == 4
+  for crops in (train, valid):
+    assert crops.skeleton.joints == ('head', 'tail')
+    for row in range(len(crops)):
+      letter, number = crops.people.image[row][:3].split('/')
+      gray = 40 * (2 * int(number) + 'ab'.index(letter))
+      middle = crops.decode(row)[20:40, 20:40]
+      assert abs(float(middle.mean()) - gray) < 3
+  with pytest.raises(UserError, match='--validation_share=0.34, not None'):
+    prepare.prepare(
+      images=folder, annotations=tmp_path / 'a.json', data_dir=out, size=64
+    )
+
+
+def test_prepare_takes_validation_people_alone(tmp_path, prepared):
+  rows = json.loads((prepared / 'drawn' / 'annotations.json').read_text())
+  people = [row for row in copy.deepcopy(rows) if row['isValidation']]
+  prepare.prepare(
+    images=prepared / 'drawn' / 'images',
+    annotations=save(tmp_path / 'a.json', people),
+    data_dir=tmp_path / 'out',
+    size=64,
+  )
+  assert len(records.read(tmp_path / 'out', 'valid')) == len(people)
+  report = (tmp_path / 'out' / 'report.txt').read_text()
+  assert 'no people to train on' in report
