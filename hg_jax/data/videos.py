@@ -42,7 +42,9 @@ class Video:
     self._source = source
     self._seconds, self._matrix = None, None
     if isinstance(source, str):
-      camera = int(source) if source.isdecimal() else source
+      # OpenCV crashes on text that is not UTF-8.
+      url = source.encode('utf-8', 'replace').decode()
+      camera = int(source) if source.isdecimal() else url
       self._capture = cv2.VideoCapture(camera)
     else:
       self._open(source)

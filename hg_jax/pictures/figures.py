@@ -230,11 +230,10 @@ def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
     UserError: the suffix is no picture's, or the file cannot be written.
   """
   path = pathlib.Path(path)
-  if not cv2.haveImageWriter(path.name):
+  suffix = _utf8(path.suffix)
+  if not cv2.haveImageWriter(f'picture{suffix}'):
     raise UserError(f'{path} is no picture; name it .png or .jpg.')
-  _, encoded = cv2.imencode(
-    path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-  )
+  _, encoded = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded.tobytes())

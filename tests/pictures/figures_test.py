@@ -175,6 +175,14 @@ def test_titles_take_names_that_are_not_utf8():
   assert page[:44].max() > 100
 
 
+def test_write_takes_a_name_that_is_not_utf8(tmp_path):
+  path = tmp_path / os.fsdecode(b'\xff.png')
+  figures.write(path, BLACK)
+  assert path.read_bytes().startswith(b'\x89PNG')
+  with pytest.raises(UserError, match='is no picture'):
+    figures.write(tmp_path / os.fsdecode(b'a.\xff'), BLACK)
+
+
 def test_write_names_a_path_it_cannot_write(tmp_path):
   with pytest.raises(UserError, match='red.txt is no picture'):
     figures.write(tmp_path / 'red.txt', BLACK)
