@@ -113,11 +113,12 @@ def _targets(
   heatmaps: np.ndarray,  # f32[H, H, K]
   skeleton: Skeleton,
 ) -> np.ndarray:  # u8[_PANEL, _PANEL, 3]
-  """Draws the heatmaps over the input, each in the color of its side."""
-  colors = [
-    figures.SIDES[skeleton.side(joint)] for joint in range(heatmaps.shape[-1])
-  ]
-  glow = heatmaps @ np.array(colors, np.float32)
+  """Draws the heatmaps over the input, the highest in its side's color."""
+  colors = np.array(
+    [figures.SIDES[skeleton.side(k)] for k in range(heatmaps.shape[-1])],
+    np.float32,
+  )
+  glow = heatmaps.max(-1, keepdims=True) * colors[heatmaps.argmax(-1)]
   size = (_PANEL, _PANEL)
   glow = cv2.resize(glow, size, interpolation=cv2.INTER_NEAREST)
   gray = cv2.resize(image.mean(-1), size)[..., None]

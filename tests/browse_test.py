@@ -35,6 +35,15 @@ def test_targets_have_the_color_of_their_side(name, side):
   assert picture.sum() == lit.sum()
 
 
+def test_targets_show_the_highest_heatmap():
+  heatmaps = np.zeros((16, 16, 16), np.float32)
+  for name, value in (('r_wrist', 0.5), ('l_knee', 1)):
+    heatmaps[3, 5, SKELETON.joints.index(name)] = value
+  picture = browse._targets(np.zeros((64, 64, 3), np.uint8), heatmaps, SKELETON)
+  size = len(picture) // 16
+  assert tuple(picture[3 * size, 5 * size]) == figures.SIDES['left']
+
+
 def test_browse_refuses_what_training_refuses(prepared, tmp_path):
   config = Config(
     data=Data(dir=str(prepared)), augment=Augment(rotation=45, scale=1)

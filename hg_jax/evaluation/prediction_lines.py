@@ -166,7 +166,12 @@ class PredictionLines:
     self._save_state()
 
   def close(self) -> None:
-    self._file.close()
+    try:
+      self._file.close()
+    except OSError as error:  # what a full disk did not take
+      raise UserError(
+        f'{self.path} cannot be written: {error.strerror}.'
+      ) from error
 
   def _save_state(self) -> None:
     text = json.dumps(self._state, indent=1) + '\n'

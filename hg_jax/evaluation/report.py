@@ -34,8 +34,6 @@ from hg_jax.model import hourglass
 from hg_jax.pictures import figures, heatmap_sheets
 from hg_jax.run import checkpoint, processes
 
-_OVERLAY_SIZE = 256  # px
-
 
 def evaluate_run(
   workdir: Path, config: Config, *, which: str, split: str
@@ -186,21 +184,21 @@ def _write_overlays(
   scored = people.scored()
   correct = scored & (_errors(results, crops) < results.metric.threshold)
   chosen = figures.worst_and_random(correct, scored, count=count)
-  image_to_input = affine.image_to_crop(
-    people.center, people.side, _OVERLAY_SIZE
-  )
   return figures.save_overlays(
     workdir,
     chosen,
     crops={
-      row: _picture(crops, row, _OVERLAY_SIZE)
+      row: np.ascontiguousarray(crops.decode(row)[..., ::-1])
       for rows in chosen.values()
       for row in rows
     },
-    joints=affine.apply(people.joints, image_to_input),
+    joints=affine.apply(people.joints, crops.image_to_crop),
     labeled=people.labeled,
-    predictions=affine.apply(results.joints, image_to_input),
+    predictions=affine.apply(results.joints, crops.image_to_crop),
     correct=correct,
+    radius=results.metric.threshold
+    * people.reference
+    * crops.image_to_crop[:, 0, 0],
     metric=results.metric.name(),
     names=[Path(name).stem for name in people.image],
     skeleton=crops.skeleton,

@@ -100,19 +100,23 @@ def overlay(
   labeled: np.ndarray,  # bool[K]; only these are drawn
   predictions: np.ndarray,  # f32[K, 2] px of the crop
   correct: np.ndarray,  # bool[K]
+  radius: float,  # px of the crop; predictions within it are correct
   skeleton: Skeleton,
   title: str,
 ) -> np.ndarray:  # uint8[F * S + title, F * S, 3]
   """Prediction and truth of one person: Figure 9 of the report.
 
-  White dots are the truth, pink ones correct predictions and red ones wrong
-  predictions, each tied to its truth. The limbs are the prediction's.
+  White dots are the truth, within a ring that correct predictions lie in;
+  pink ones are correct predictions and red ones wrong predictions, each tied
+  to its truth. The limbs are the prediction's.
   """
   picture, factor = enlarge(crop, 384)
   truth = np.asarray(joints, np.float64) * factor
   guess = np.asarray(predictions, np.float64) * factor
   _draw_limbs(picture, guess, labeled, skeleton)
   drawn = np.flatnonzero(labeled)
+  for joint in drawn:
+    ring(picture, truth[joint], TRUTH, radius=radius * factor)
   for joint in drawn:
     if not correct[joint]:
       _line(picture, truth[joint], guess[joint], WRONG, thickness=1)
@@ -188,6 +192,7 @@ def save_overlays(
   labeled: np.ndarray,  # bool[P, K]
   predictions: np.ndarray,  # f32[P, K, 2] px of the crop
   correct: np.ndarray,  # bool[P, K]
+  radius: np.ndarray,  # f32[P] px of the crop; within it, they are correct
   metric: str,  # which says what is correct
   names: Sequence[str],  # P names, such as the image's
   skeleton: Skeleton,
@@ -210,6 +215,7 @@ def save_overlays(
           labeled=labeled[row],
           predictions=predictions[row],
           correct=correct[row],
+          radius=float(radius[row]),
           skeleton=skeleton,
           title=f'{names[row]}   {hits}/{total}   '
           f'{metric} {100 * hits / total:.0f}',

@@ -28,13 +28,16 @@ def centroid(weights):
   )
 
 
-def overlay(crop, joints, predictions, correct, labeled=(True,) * 3):
+def overlay(
+  crop, joints, predictions, correct, labeled=(True,) * 3, radius=2.0
+):
   picture = figures.overlay(
     crop,
     joints=np.array(joints, np.float32),
     labeled=np.array(labeled),
     predictions=np.array(predictions, np.float32),
     correct=np.array(correct),
+    radius=radius,
     skeleton=SKELETON,
     title='somebody',
   )
@@ -76,6 +79,14 @@ def test_overlay_colors_truth_hits_and_misses():
     np.array([[figures.CORRECT, figures.WRONG]], np.uint8), cv2.COLOR_RGB2GRAY
   )[0].astype(int)
   assert lightness[0] - lightness[1] > 80
+
+
+def test_overlay_rings_what_counts_as_correct():
+  points = [(50.5, 50.5), (300.5, 50.5), (200.5, 300.5)]
+  drawn = overlay(BLACK, points, points, [True] * 3, radius=30.0)
+  for x, y in ((80, 50), (20, 50), (50, 20), (200, 330)):
+    assert drawn[y, x].min() > 200
+  assert drawn[50, 70].max() < 20
 
 
 def test_overlay_draws_predicted_limbs_by_side():
@@ -152,6 +163,7 @@ def test_save_overlays_needs_only_the_chosen_crops(tmp_path):
     labeled=np.ones((4, 3), bool),
     predictions=np.full((4, 3, 2), 110.0),
     correct=np.zeros((4, 3), bool),
+    radius=np.full(4, 9.0),
     metric='PCKh@0.5',
     names=['a', 'b', 'c', 'd'],
     skeleton=SKELETON,
