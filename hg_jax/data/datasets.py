@@ -18,8 +18,15 @@ from hg_jax.data.records import Crops
 
 
 def folders(config: Config) -> list[Path]:
-  """Returns the folders of `config.data.dir`, 'a' or 'a,b'."""
-  return [Path(name) for name in config.data.dir.split(',')]
+  """Returns the folders of `config.data.dir`, 'a' or 'a,b'.
+
+  Raises:
+    UserError: one has no name.
+  """
+  names = [name.strip() for name in config.data.dir.split(',')]
+  if not all(names):
+    raise UserError(f'config.data.dir is {config.data.dir!r}: name folders.')
+  return [Path(name).expanduser() for name in names]
 
 
 def read(config: Config, split: str) -> Crops:

@@ -315,6 +315,8 @@ def _read_config(workdir: Path) -> dict[str, Any]:
 def require_same_run(workdir: Path, config: Config) -> None:
   """Refuses to resume a run with settings that change its result.
 
+  Datasets may have moved, but not be more or fewer.
+
   Raises:
     UserError: names the settings that differ, with both values.
   """
@@ -326,6 +328,12 @@ def require_same_run(workdir: Path, config: Config) -> None:
     [name for name in config_lib.flat(config) if name not in free],
     config,
   )
+  saved = load_config(workdir).data.dir
+  if saved.count(',') != config.data.dir.count(','):
+    raise UserError(
+      f'{workdir} trains on {saved}, not on {config.data.dir}; give another '
+      '--workdir, or the datasets it was started with.'
+    )
 
 
 def require_same_network(workdir: Path, config: Config) -> None:

@@ -115,6 +115,13 @@ def test_datasets_without_a_common_joint_are_refused(
     )
 
 
+def test_folders_are_named_and_may_have_spaces():
+  config = Config(data=Data(dir='a, b'))
+  assert datasets.folders(config) == [Path('a'), Path('b')]
+  with pytest.raises(UserError, match="dir is 'a,'"):
+    datasets.folders(Config(data=Data(dir='a,')))
+
+
 def test_shares_of_another_number_are_refused(prepared, other):
   with pytest.raises(UserError, match='give 2 numbers above 0'):
     union_of(prepared, other, shares=(1,))

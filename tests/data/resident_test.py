@@ -101,6 +101,7 @@ def test_heatmaps_made_on_the_device_are_exactly_the_hosts(crops, stored):
   config = Config(batch_size=8, steps=4)
   for device, host in both(crops, stored, config):
     np.testing.assert_array_equal(device['heatmaps'], host['heatmaps'])
+    np.testing.assert_array_equal(device['known'], host['known'])
     assert host['heatmaps'].max() == 1
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hg_jax.base import config
-from hg_jax.base.config import Config
+from hg_jax.base.config import Config, Data
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import mpii
@@ -150,6 +150,13 @@ def test_run_remembers_its_joints_and_refuses_others(tmp_path):
   other = dataclasses.replace(two, joints=('b', 'a'))
   with pytest.raises(UserError, match='finds the joints a, b; .* b, a'):
     checkpoint.require_same_joints(tmp_path, other)
+
+
+def test_resuming_on_more_datasets_is_refused(tmp_path):
+  checkpoint.save_config(tmp_path, Config(data=Data(dir='a')), mpii.SKELETON)
+  checkpoint.require_same_run(tmp_path, Config(data=Data(dir='moved/a')))
+  with pytest.raises(UserError, match='trains on a, not on a,b'):
+    checkpoint.require_same_run(tmp_path, Config(data=Data(dir='a,b')))
 
 
 def test_run_from_before_skeletons_is_mpiis(tmp_path):
