@@ -123,12 +123,12 @@ def test_truncated_jpeg_is_refused_or_named(drawn, tmp_path):
     'annotations': drawn / 'annotations.json',
     'data_dir': tmp_path / 'out',
   }
-  with pytest.raises(UserError, match=f'{people.image[0]} is a truncated JPEG'):
+  with pytest.raises(UserError, match=f'{people.image[0]} is truncated'):
     prepare.prepare(**settings)
   prepare.prepare(**settings, skip_unreadable=True)
   assert len(records.read(tmp_path / 'out', 'train')) == len(people) - gone
   report = (tmp_path / 'out' / 'report.txt').read_text()
-  assert f'{people.image[0]} is a truncated JPEG' in report
+  assert f'{people.image[0]} is truncated' in report
 
 
 def test_prepare_can_be_repeated_after_interruption(
