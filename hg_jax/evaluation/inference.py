@@ -5,6 +5,7 @@ Axes: B batch, S input px, H = S // 4 heatmap px, N stacks, K joints.
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,31 +71,47 @@ def load_variables(
   Raises:
     UserError: there is no such checkpoint, or it is of another network.
   """
-  if not (workdir / 'checkpoints').is_dir():
-    raise UserError(f'{workdir} holds no checkpoint; train there first.')
-  checkpoints = checkpoint.Checkpoints(workdir)
-  named = {'best': checkpoints.best(), 'latest': checkpoints.latest()}
+  joints = len(checkpoint.load_skeleton(workdir).joints)
+  like = hourglass.variables_like(config, joints=joints)
+  ema = bool(config.ema_decay) if ema is None else ema
+  while True:
+    with closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+      steps = _candidates(workdir, checkpoints, which)
+      try:
+        return _first_whole(checkpoints, steps, like, ema=ema)
+      except checkpoint.Deleted:
+        continue  # By the run, which trains and has a later one.
+
+
+def _candidates(
+  workdir: Path, checkpoints: checkpoint.Checkpoints, which: str
+) -> list[int]:
+  """Returns the step asked for, then those that will do if it is damaged."""
   steps = checkpoints.steps()
   if not steps:
     raise UserError(f'{workdir} holds no checkpoint; train there first.')
+  named = {'best': checkpoints.best(), 'latest': checkpoints.latest()}
   step = named.get(which, int(which) if which.isdecimal() else None)
   if step not in steps:
     raise UserError(
       f'{workdir} has no checkpoint {which!r}; choose best, latest or one '
       f'of {", ".join(map(str, steps))}.'
     )
-  joints = len(checkpoint.load_skeleton(workdir).joints)
-  like = hourglass.variables_like(config, joints=joints)
-  ema = bool(config.ema_decay) if ema is None else ema
-  # Where no step was asked for, the one before a damaged one will do.
-  others = [s for s in reversed(steps) if s < step] if which in named else []
-  for candidate in [step, *others]:
+  earlier = [s for s in reversed(steps) if s < step] if which in named else []
+  return [step, *earlier]
+
+
+def _first_whole(
+  checkpoints: checkpoint.Checkpoints,
+  steps: list[int],
+  like: dict[str, Any],
+  *,
+  ema: bool,
+) -> tuple[int, dict[str, Any]]:
+  for step in steps:
     try:
-      variables = checkpoints.restore_weights(candidate, like, ema=ema)
+      return step, checkpoints.restore_weights(step, like, ema=ema)
     except checkpoint.Corrupt as error:
       mistake = error
       print(f'warning: {error}', file=sys.stderr)
-      continue
-    checkpoints.close()
-    return candidate, variables
   raise UserError(f'{mistake}; choose another checkpoint.')

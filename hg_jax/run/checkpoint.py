@@ -11,6 +11,8 @@ import dataclasses
 import errno
 import json
 import os
+import re
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,6 +35,16 @@ from hg_jax.data import saved_skeleton
 from hg_jax.run.train_state import TrainState
 
 METRIC = 'all_joints'  # the best checkpoint has the highest
+_DELETED = 'deleted'  # a folder within that of the checkpoints
+# tensorstore's statuses of files that are missing or have the wrong contents;
+# all others, such as RESOURCE_EXHAUSTED, may pass.
+_DAMAGE = (
+  'DATA_LOSS',
+  'FAILED_PRECONDITION',
+  'INVALID_ARGUMENT',
+  'NOT_FOUND',
+  'OUT_OF_RANGE',
+)
 _OLD_STEM = 64  # channels of the first convolution, once of every network
 
 
@@ -40,31 +52,49 @@ class Corrupt(Exception):
   """A checkpoint differs from what was saved; says how."""
 
 
+class Deleted(Exception):
+  """The run deleted a checkpoint while it was being read."""
+
+
 class Checkpoints:
   """The checkpoints of a run."""
 
-  def __init__(self, workdir: Path):
-    self._workdir = workdir
-    folder = (workdir / 'checkpoints').resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+  def __init__(self, workdir: Path, *, writable: bool = False):
+    """Opens the checkpoints in `workdir`.
+
+    Args:
+      workdir: the run's folder.
+      writable: creates the folder and removes what an interrupted save left;
+        only for the one process that holds the run's lock. Otherwise nothing
+        is written, so that a run may be read while it trains.
+    """
+    self._workdir, self._writable = workdir, writable
+    self._folder = (workdir / 'checkpoints').resolve()
+    if writable:
+      self._folder.mkdir(parents=True, exist_ok=True)
+    policy = {
+      'preservation_policy': checkpoint_managers.AnyPreservationPolicy(
+        [
+          checkpoint_managers.LatestN(2),
+          checkpoint_managers.BestN(
+            get_metric_fn=lambda metrics: metrics[METRIC],
+            n=1,
+            keep_checkpoints_without_metrics=False,
+          ),
+        ]
+      ),
+      'save_decision_policy': checkpoint_managers.FixedIntervalPolicy(1),
+      'cleanup_tmp_directories': True,
+      # Renamed, then removed: one being read is whole or gone.
+      'todelete_subdir': _DELETED,
+    }
     self._manager = ocp.CheckpointManager(
-      folder,
+      self._folder,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-          [
-            checkpoint_managers.LatestN(2),
-            checkpoint_managers.BestN(
-              get_metric_fn=lambda metrics: metrics[METRIC],
-              n=1,
-              keep_checkpoints_without_metrics=False,
-            ),
-          ]
-        ),
-        save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
+        **(policy if writable else {'read_only': True}),
         # Without it orbax does not write the metrics that BestN reads.
         best_fn=lambda metrics: metrics[METRIC],
         best_mode='max',
-        cleanup_tmp_directories=True,
         # Only the first process saves; it must not wait for the others.
         multiprocessing_options=ocp.options.MultiprocessingOptions(
           active_processes={jax.process_index()},
@@ -96,16 +126,17 @@ class Checkpoints:
   ) -> None:
     """Saves NumPy arrays in the background, with the scores if it has any.
 
-    A checkpoint of the same step is replaced.
+    If the step is saved already, adds the scores to it.
 
     Raises:
       UserError: this one, or the one before, cannot be written.
     """
-    sections = _sections(state)
     step = int(state.step)
     with self._writing():
       if step in self._manager.all_steps():
-        self._manager.delete(step)
+        self._add_metrics(step, metrics)
+        return
+      sections = _sections(state)
       saved = self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -119,8 +150,19 @@ class Checkpoints:
         ),
         metrics=metrics,
       )
+      shutil.rmtree(self._folder / _DELETED, ignore_errors=True)
     if not saved:
       raise RuntimeError(f'orbax did not save step {step}.')
+
+  def _add_metrics(self, step: int, metrics: dict[str, float] | None) -> None:
+    if metrics is None:
+      return
+    self._manager.wait_until_finished()
+    # Where orbax itself writes them.
+    folder = self._folder / str(step) / 'metrics'
+    folder.mkdir(exist_ok=True)
+    files.write(folder / 'metrics', json.dumps(metrics))
+    self._manager.reload()
 
   def restore(self, step: int, like: TrainState) -> TrainState:
     """Restores a state as NumPy arrays in the tree of `like`.
@@ -139,23 +181,23 @@ class Checkpoints:
     Moves damaged ones to the run's folder `corrupt` and warns with `say`.
 
     Raises:
-      UserError: all checkpoints are damaged.
+      UserError: all checkpoints are damaged, or one cannot be read now.
     """
-    steps = self.steps()
-    for step in reversed(steps):
+    aside = self._workdir / 'corrupt'
+    for step in reversed(self.steps()):
       try:
         return self.restore(step, like)
       except Corrupt as error:
-        aside = self._workdir / 'corrupt'
         aside.mkdir(exist_ok=True)
         name = f'{step}-{time.strftime("%Y%m%d-%H%M%S")}'
-        (self._workdir / 'checkpoints' / str(step)).rename(aside / name)
+        (self._folder / str(step)).rename(aside / name)
         self._manager.reload()
         say(f'warning: {error}; it is now {aside / name}')
-    if steps:
+    if aside.is_dir() and any(aside.iterdir()):
       raise UserError(
-        f'no checkpoint of {self._workdir} is whole; they are in '
-        f'{self._workdir / "corrupt"}. The same command begins anew.'
+        f'{self._workdir} has no checkpoint that is whole; the damaged ones '
+        f'are in {aside}. To begin anew, give another --workdir or remove '
+        'that folder.'
       )
     return None
 
@@ -185,28 +227,43 @@ class Checkpoints:
       shapes, restore_args=as_numpy, partial_restore=partial
     )
     folder = self._workdir / 'checkpoints' / str(step)
-    try:
+    with self._reading(folder):
       saved = self._manager.restore(
         step, args=ocp.args.Composite(checksums=ocp.args.JsonRestore())
       ).checksums
       layouts = {name: _layout(section) for name, section in tree.items()}
-      if any(saved[name]['layout'] != layouts[name] for name in tree):
+      if any(saved.get(n, {}).get('layout') != layouts[n] for n in tree):
         raise UserError(_other_layout(folder, tree))
       sections = self._manager.restore(
         step, args=ocp.args.Composite(state=args)
       ).state
-    except UserError:
-      raise
-    # Orbax and tensorstore share no error class; a damaged file raises any.
-    except Exception as error:
-      reason = ' '.join((str(error) or repr(error)).split())
-      raise Corrupt(f'{folder} cannot be read ({reason[:120]})') from error
     for name, section in sections.items():
       if _crc32(section) != saved[name]['crc32']:
         raise Corrupt(
           f'{folder} is damaged: its {name} differs from what was saved'
         )
     return sections
+
+  @contextmanager
+  def _reading(self, folder: Path) -> Iterator[None]:
+    """Tells damage from what may pass, such as too many open files."""
+    try:
+      yield
+    # What orbax and tensorstore raise for a file that is missing or malformed.
+    except (ValueError, KeyError, TypeError, OSError, MemoryError) as error:
+      reason = ' '.join((str(error) or repr(error)).split())[:120]
+      status = re.match('([A-Z_]+): ', str(error))
+      passing = status and status[1] not in _DAMAGE
+      if isinstance(error, (OSError, MemoryError)):
+        passing = not isinstance(error, FileNotFoundError)
+      if passing:
+        raise UserError(
+          f'{folder} cannot be read now: {reason}. It is left as it is; mend '
+          'that and try again.'
+        ) from error
+      if not folder.exists():
+        raise Deleted(folder) from error
+      raise Corrupt(f'{folder} cannot be read ({reason})') from error
 
   def close(self) -> None:
     """Waits until the last checkpoint is saved.
@@ -216,6 +273,8 @@ class Checkpoints:
     """
     with self._writing():
       self._manager.close()
+      if self._writable:
+        shutil.rmtree(self._folder / _DELETED, ignore_errors=True)
 
   @contextmanager
   def _writing(self) -> Iterator[None]:
@@ -259,7 +318,7 @@ def _other_layout(folder: Path, tree: dict[str, Any]) -> str:
     if wanted is None:
       continue
     handler = ocp.PyTreeCheckpointHandler()
-    saved = handler.metadata(folder.resolve() / 'state').tree[name]
+    saved = handler.metadata(folder.resolve() / 'state').tree.get(name, {})
     saved = flatten_dict(saved).get(kernel)
     if saved and saved.shape[-1] == _OLD_STEM != wanted.shape[-1]:
       return (
@@ -308,8 +367,17 @@ def load_skeleton(workdir: Path) -> Skeleton:
 def _read_config(workdir: Path) -> dict[str, Any]:
   path = workdir / 'config.json'
   if not path.exists():
-    raise UserError(f'{workdir} holds no run: {path} is not there.')
-  return json.loads(path.read_text())
+    raise UserError(f'{workdir} holds no run: {path} does not exist.')
+  try:
+    fields = json.loads(path.read_text())
+    if not isinstance(fields, dict):
+      raise ValueError('no settings in it')
+  except ValueError as error:
+    raise UserError(
+      f'{path} is damaged ({error}); mend it, or remove it and give the '
+      'command that trains, which writes it again.'
+    ) from error
+  return fields
 
 
 def require_same_run(workdir: Path, config: Config) -> None:
@@ -320,7 +388,7 @@ def require_same_run(workdir: Path, config: Config) -> None:
   Raises:
     UserError: names the settings that differ, with both values.
   """
-  free = set(_FREE)
+  free = set(FREE)
   if config.optimizer.schedule == 'cosine':
     free.remove('steps')  # The rate depends on where it ends.
   _require_same(
@@ -334,15 +402,6 @@ def require_same_run(workdir: Path, config: Config) -> None:
       f'{workdir} trains on {saved}, not on {config.data.dir}; give another '
       '--workdir, or the datasets it was started with.'
     )
-
-
-def require_same_network(workdir: Path, config: Config) -> None:
-  """Refuses to evaluate a run with the config of another network.
-
-  Raises:
-    UserError: names the settings that differ, with both values.
-  """
-  _require_same(workdir, _NETWORK, config)
 
 
 def require_same_weights(
@@ -371,8 +430,8 @@ def require_same_joints(workdir: Path, skeleton: Skeleton) -> None:
     )
 
 
-# Settings that do not change what a step computes.
-_FREE = {
+# Settings that may change when a run goes on or is evaluated.
+FREE = {
   'model.remat',
   'model.scan',
   'data.dir',
@@ -385,8 +444,6 @@ _FREE = {
   'checkpoint_every',
   'evaluate_every',
 }
-# Settings that an evaluation needs as they were.
-_NETWORK = ['model.stacks', 'model.features', 'data.image_size', 'data.sigma']
 
 
 def _require_same(workdir: Path, names: list[str], config: Config) -> None:
@@ -418,7 +475,7 @@ def save_weights(
     raise UserError(f'{workdir} is not empty; give another folder.')
   workdir.mkdir(parents=True, exist_ok=True)
   save_config(workdir, config, skeleton)
-  checkpoints = Checkpoints(workdir)
+  checkpoints = Checkpoints(workdir, writable=True)
   checkpoints.save(
     TrainState(step=np.int32(0), variables=variables, opt_state=())
   )

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import resource
 import shutil
 import signal
@@ -29,7 +30,7 @@ def state(step: int) -> TrainState:
 
 @pytest.fixture
 def workdir(tmp_path):
-  checkpoints = checkpoint.Checkpoints(tmp_path)
+  checkpoints = checkpoint.Checkpoints(tmp_path, writable=True)
   for step in (10, 20):
     checkpoints.save(state(step))
   checkpoints.close()
@@ -60,7 +61,7 @@ def assert_same(a, b):
 
 def test_restore_last_inverts_save(workdir):
   said = []
-  checkpoints = checkpoint.Checkpoints(workdir)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   assert_same(checkpoints.restore_last(state(0), said.append), state(20))
   like = state(0).variables
   for ema, expected in ((False, state(20).variables), (True, state(20).ema)):
@@ -73,7 +74,7 @@ def test_restore_last_inverts_save(workdir):
 def test_restore_last_moves_damage_aside(workdir, how):
   damage(workdir / 'checkpoints' / '20', how)
   said = []
-  checkpoints = checkpoint.Checkpoints(workdir)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   assert_same(checkpoints.restore_last(state(0), said.append), state(10))
   (line,) = said
   assert str(workdir / 'checkpoints' / '20') in line and '\n' not in line
@@ -81,26 +82,148 @@ def test_restore_last_moves_damage_aside(workdir, how):
   # The run comes by that step again.
   checkpoints.save(state(20))
   checkpoints.close()
-  checkpoints = checkpoint.Checkpoints(workdir)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   assert_same(checkpoints.restore_last(state(0), said.append), state(20))
   checkpoints.close()
 
 
-def test_restore_last_without_a_whole_checkpoint(workdir):
+def test_restore_last_never_begins_anew_beside_damage(workdir):
   for step in (10, 20):
     damage(workdir / 'checkpoints' / str(step), 'cut short')
-  checkpoints = checkpoint.Checkpoints(workdir)
-  with pytest.raises(UserError, match='no checkpoint of .* is whole'):
+  for _ in range(2):
+    checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+    with pytest.raises(UserError, match='no checkpoint that is whole'):
+      checkpoints.restore_last(state(0), print)
+    checkpoints.close()
+  shutil.rmtree(workdir / 'corrupt')
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+  assert checkpoints.restore_last(state(0), print) is None
+  checkpoints.close()
+
+
+def too_many_open_files(folder):
+  files = len(os.listdir('/proc/self/fd'))
+  resource.setrlimit(resource.RLIMIT_NOFILE, (files, LIMITS[1]))
+
+
+def unreadable(folder):
+  # At offset 0 it answers EIO.
+  path = folder / 'state' / '_METADATA'
+  path.unlink()
+  path.symlink_to('/proc/self/mem')
+
+
+def endless_link(folder):
+  # tensorstore's own words for an error of the system.
+  path = folder / 'state' / 'manifest.ocdbt'
+  path.unlink()
+  path.symlink_to(path)
+
+
+LIMITS = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+@pytest.mark.parametrize(
+  ('fail', 'reason'),
+  [
+    (too_many_open_files, 'Too many open files'),
+    (unreadable, 'Input/output error'),
+    (endless_link, 'symbolic links|UNKNOWN'),
+  ],
+)
+def test_restore_last_moves_nothing_at_a_passing_error(workdir, fail, reason):
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+  fail(workdir / 'checkpoints' / '20')
+  try:
+    with pytest.raises(UserError, match=f'20 cannot be read now: .*({reason})'):
+      checkpoints.restore_last(state(0), print)
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
+  checkpoints.close()
+  assert not (workdir / 'corrupt').exists()
+  assert (workdir / 'checkpoints' / '20').exists()
+
+
+def test_restore_last_moves_nothing_without_memory(workdir, monkeypatch):
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+
+  def exhausted(*_, **__):
+    raise MemoryError
+
+  monkeypatch.setattr(checkpoints._manager, 'restore', exhausted)
+  with pytest.raises(UserError, match='MemoryError'):
     checkpoints.restore_last(state(0), print)
   checkpoints.close()
+  assert not (workdir / 'corrupt').exists()
+
+
+def snapshot(folder):
+  return {
+    path: path.stat().st_mtime_ns
+    for path in sorted([folder, *folder.rglob('*')])
+  }
+
+
+def test_reading_checkpoints_writes_nothing(workdir):
+  # A save under way, as orbax names it.
+  saving = workdir / 'checkpoints' / '30.orbax-checkpoint-tmp'
+  saving.mkdir()
+  before = snapshot(workdir)
   checkpoints = checkpoint.Checkpoints(workdir)
-  assert checkpoints.restore_last(state(0), print) is None
+  like = state(0).variables
+  checkpoints.restore_weights(checkpoints.best(), like, ema=False)
+  checkpoints.close()
+  assert snapshot(workdir) == before
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+  checkpoints.save(state(40))
+  checkpoints.close()
+  assert not saving.exists()
+
+
+def test_reading_checkpoints_makes_no_folder(tmp_path):
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
+  assert checkpoints.steps() == []
+  checkpoints.close()
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_checkpoint_deleted_while_read_is_not_damaged(workdir):
+  reader = checkpoint.Checkpoints(workdir)
+  shutil.rmtree(workdir / 'checkpoints' / '10')
+  with pytest.raises(checkpoint.Deleted):
+    reader.restore_weights(10, state(0).variables, ema=False)
+  reader.close()
+
+
+def test_save_removes_older_checkpoints_from_disk(workdir):
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+  for step in (30, 40):
+    checkpoints.save(state(step))
+  checkpoints.close()
+  names = {path.name for path in (workdir / 'checkpoints').iterdir()}
+  assert names == {'30', '40'}
+
+
+def test_save_adds_scores_without_deleting(workdir):
+  weights = workdir / 'checkpoints' / '10' / 'state'
+  before = snapshot(weights)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+  checkpoints.save(state(10), {checkpoint.METRIC: 50.0})
+  assert checkpoints.evaluated(10) and not checkpoints.evaluated(20)
+  assert checkpoints.best() == 10
+  for step in (30, 40):
+    checkpoints.save(state(step), {checkpoint.METRIC: 40.0})
+  checkpoints.close()
+  assert snapshot(weights) == before
+  checkpoints = checkpoint.Checkpoints(workdir)
+  assert checkpoints.steps() == [10, 30, 40]
+  assert checkpoints.best() == 10
   checkpoints.close()
 
 
 def test_restore_last_refuses_another_network(workdir):
   other = state(0).replace(variables={'params': {'kernel': np.zeros((2, 2))}})
-  checkpoints = checkpoint.Checkpoints(workdir)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   with pytest.raises(UserError, match='20 is of another network'):
     checkpoints.restore_last(other, print)
   assert checkpoints.steps() == [10, 20]
@@ -114,7 +237,7 @@ def test_an_old_stem_is_refused_with_the_reason(tmp_path):
   old = jax.tree.map(np.copy, like)
   old['params']['stem']['conv']['kernel'] = np.zeros((7, 7, 3, 64), np.float32)
   checkpoint.save_weights(tmp_path, Config(), mpii.SKELETON, old)
-  checkpoints = checkpoint.Checkpoints(tmp_path)
+  checkpoints = checkpoint.Checkpoints(tmp_path, writable=True)
   with pytest.raises(UserError, match='before the stem scaled with features'):
     checkpoints.restore_weights(0, like, ema=False)
   fresh = TrainState(step=np.int32(0), variables=like, opt_state=())
@@ -127,7 +250,7 @@ def test_save_to_a_full_disk_is_one_line(workdir):
   # The limit on a file's size stands in for a full disk.
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
   ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-  checkpoints = checkpoint.Checkpoints(workdir)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     with pytest.raises(UserError, match='cannot be written: File too large'):
@@ -136,7 +259,7 @@ def test_save_to_a_full_disk_is_one_line(workdir):
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, ignored)
-  checkpoints = checkpoint.Checkpoints(workdir)
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   assert_same(checkpoints.restore_last(state(0), print), state(20))
   checkpoints.close()
 
