@@ -7,14 +7,18 @@ and writes files; it sends the others what they need, so the run's folder need
 not be on a shared file system.
 """
 
+import collections
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed  # its client has no other name
 from jax.experimental import multihost_utils
 
 from hg_jax.base.errors import UserError
@@ -22,17 +26,19 @@ from hg_jax.base.errors import UserError
 _NAMES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 # Of SLURM, in a step begun by srun, and of Open MPI.
 _TASKS = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
-# The first process writes the report while the others wait to end.
+# The others wait to end while the first process writes the report.
 _REPORT_TIMEOUT = 3600  # s
+_FAILURE = 'hg_jax/failure'  # key of the reason, and name of a barrier
+_FAREWELL = 10  # s, for all processes to read the reason
 
 
 @contextmanager
 def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
   """Joins the other processes, if there are any; before any use of JAX.
 
-  A process that fails ends at once, as Python's own exit would wait for
-  processes that wait for this one in the middle of a step. JAX ends the
-  others, with a status other than 0.
+  A process that fails tells the others why, and all end with status 1; they
+  would wait for each other in the middle of a step. One that dies without a
+  word is missed by JAX's heartbeat, which ends the others.
 
   Args:
     heartbeat_timeout: seconds after which a silent process counts as dead.
@@ -42,13 +48,60 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
       cannot be reached.
   """
   _initialize(heartbeat_timeout)
-  try:
+  if jax.process_count() == 1:
     yield
-  except UserError as error:
-    if jax.process_count() == 1:
-      raise
-    print(f'error: {error}', file=sys.stderr, flush=True)
-    os._exit(1)
+    return
+  threading.Thread(target=_end_with_another, daemon=True).start()
+  try:
+    _require_equal_devices()
+    yield
+  except SystemExit:
+    raise  # By a signal, in all processes at the same step.
+  except BaseException as error:
+    _end_all(error)
+
+
+def _end_all(error: BaseException) -> None:
+  """Prints why this process fails, tells the others, and ends."""
+  reason = ' '.join(str(error).split())
+  if isinstance(error, KeyboardInterrupt):
+    reason = 'interrupted'
+  elif 'Gloo' in reason or 'NCCL' in reason:
+    reason = f'another process is gone ({reason[:120]})'
+  elif not isinstance(error, UserError):
+    traceback.print_exc()
+    reason = f'{type(error).__name__}: {reason}'
+  line = f'error: {reason}\n'
+  sys.stdout.flush()
+  os.write(2, line.encode())
+  with suppress(jax.errors.JaxRuntimeError):  # The first process may be gone.
+    client = distributed.global_state.client
+    client.key_value_set(_FAILURE, f'{jax.process_index()} failed: {reason}')
+    client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
+  os._exit(1)
+
+
+def _end_with_another() -> None:
+  """Waits until another process fails, and ends this one."""
+  client = distributed.global_state.client
+  try:
+    reason = client.blocking_key_value_get(_FAILURE, 2**31 - 1)  # ms
+    if not reason.startswith(f'{jax.process_index()} '):
+      os.write(2, f'error: process {reason}\n'.encode())
+    client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
+  except jax.errors.JaxRuntimeError:
+    return  # The run is over.
+  os._exit(1)
+
+
+def _require_equal_devices() -> None:
+  counts = collections.Counter(d.process_index for d in jax.devices())
+  if len(set(counts.values())) > 1:
+    listed = ', '.join(f'process {p} has {n}' for p, n in counts.items())
+    raise UserError(
+      f'the processes have different numbers of devices: {listed}; give each '
+      'the same number.'
+    )
 
 
 def _initialize(heartbeat_timeout: int) -> None:

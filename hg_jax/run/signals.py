@@ -1,15 +1,18 @@
-"""Lets a program finish what it is at when SIGTERM, SIGINT or SIGHUP comes."""
+"""Lets a program finish what it is at when a signal asks it to end."""
 
 import os
 import signal
 from types import FrameType
 
+_WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
 
 class SignalWatch:
   """While entered, notes the first signal; the second ends the program.
 
-  SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal) are noted; one that
-  the program was started to ignore, as under nohup, stays ignored.
+  SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal) and SIGUSR1 (of SLURM,
+  before the time is up) are noted; one that the program was started to
+  ignore, as under nohup, stays ignored.
 
   Attributes:
     signal: the one that came, or None.
@@ -22,7 +25,7 @@ class SignalWatch:
     self._previous = {}
 
   def __enter__(self) -> 'SignalWatch':
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _WATCHED:
       if signal.getsignal(number) != signal.SIG_IGN:
         self._previous[number] = signal.signal(number, self._note)
     return self

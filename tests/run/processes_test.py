@@ -29,7 +29,7 @@ jax.config.update('jax_enable_x64', True)
 draw = hourglass.create_variables
 hourglass.create_variables = lambda *a: jax.tree.map(np.float64, draw(*a))
 workdir = pathlib.Path(sys.argv[1])
-with processes.joined(heartbeat_timeout=10):
+with processes.joined():
   train.train_and_evaluate(checkpoint.load_config(workdir), workdir)
 """
 
@@ -69,26 +69,27 @@ def tiny_config(folder, **settings) -> Config:
   )
 
 
-def start_two(workdir, cache) -> list[subprocess.Popen]:
+def start_two(program, *arguments, devices=(2, 2), **variables):
+  """Starts two processes of `devices` each."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
   return [
     subprocess.Popen(
-      [sys.executable, '-c', PROGRAM, str(workdir)],
+      [sys.executable, '-c', program, *map(str, arguments)],
       env=os.environ
       | {
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
+        'XLA_FLAGS': f'--xla_force_host_platform_device_count={count}',
         'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
         'JAX_NUM_PROCESSES': '2',
         'JAX_PROCESS_ID': str(process),
-        'JAX_COMPILATION_CACHE_DIR': str(cache),
-      },
+      }
+      | variables,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
     )
-    for process in range(2)
+    for process, count in enumerate(devices)
   ]
 
 
@@ -108,7 +109,8 @@ def half_by_two(shallow, float64, prepared, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('two')
   config = tiny_config(prepared, steps=2)
   checkpoint.save_config(workdir, config, SKELETON)
-  two = start_two(workdir, tmp_path_factory.mktemp('compiled'))
+  cache = tmp_path_factory.mktemp('compiled')
+  two = start_two(PROGRAM, workdir, JAX_COMPILATION_CACHE_DIR=str(cache))
   outputs = [process.communicate(timeout=300) for process in two]
   assert [process.returncode for process in two] == [0, 0], outputs
   return workdir, outputs
@@ -142,15 +144,53 @@ def test_is_first_process_alone_writes(half_by_two):
   assert len(lines) == len(set(lines))
 
 
-def test_joined_ends_when_another_process_dies(half_by_two, prepared, tmp_path):
-  endless = tiny_config(prepared, steps=10**6, log_every=1)
-  checkpoint.save_config(tmp_path, endless, SKELETON)
-  first, second = start_two(tmp_path, tmp_path / 'compiled')
-  while 'step 1 ' not in (line := first.stdout.readline()):
-    assert line, first.stderr.read()
-  second.kill()
-  first.communicate(timeout=60)
-  assert first.returncode != 0
+# Process 1 comes to an end in the middle of what the two do together.
+ENDING = """
+import os, signal, sys, jax, numpy as np
+from hg_jax.base.errors import UserError
+from hg_jax.run import processes
+with processes.joined(heartbeat_timeout=10):
+  processes.all_gather(np.int32(0))
+  if jax.process_index() == 1:
+    if sys.argv[1] == 'dies':
+      os.kill(os.getpid(), signal.SIGKILL)
+    errors = {'a': ValueError, 'b': UserError, 'c': OSError}
+    raise errors[sys.argv[1]]('planted')
+  processes.all_gather(np.int32(0))
+"""
+
+
+@pytest.mark.parametrize(
+  ('error', 'name'),
+  [('a', 'ValueError: '), ('b', ''), ('c', 'OSError: ')],
+)
+def test_joined_ends_all_when_one_fails(error, name):
+  two = start_two(ENDING, error)
+  first, second = (process.communicate(timeout=60)[1] for process in two)
+  assert [process.returncode for process in two] == [1, 1]
+  (line,) = (line for line in first.splitlines() if 'error' in line)
+  assert line == f'error: process 1 failed: {name}planted'
+  assert f'error: {name}planted' in second.splitlines()
+  assert ('Traceback' in second) == (error != 'b')
+  for output in (first, second):
+    assert 'stack trace' not in output and 'Fatal' not in output
+
+
+def test_joined_ends_when_another_process_dies():
+  two = start_two(ENDING, 'dies')
+  first, _ = (process.communicate(timeout=60)[1] for process in two)
+  assert two[0].returncode == 1
+  (line,) = (line for line in first.splitlines() if 'error' in line)
+  assert line.startswith('error: another process is gone')
+
+
+def test_joined_refuses_unequal_numbers_of_devices():
+  two = start_two(ENDING, 'a', devices=(2, 1))
+  outputs = [process.communicate(timeout=60)[1] for process in two]
+  assert [process.returncode for process in two] == [1, 1]
+  for output in outputs:
+    assert 'process 0 has 2, process 1 has 1' in output
+    assert 'Traceback' not in output
 
 
 @pytest.mark.parametrize(

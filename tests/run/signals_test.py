@@ -16,7 +16,7 @@ with SignalWatch():
   os.kill(os.getpid(), signal.SIGINT)
   print('went on again', flush=True)
 """
-WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 @pytest.mark.parametrize('number', WATCHED)
