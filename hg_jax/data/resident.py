@@ -86,7 +86,8 @@ def _require_memory(
 
 def _free_bytes(device: jax.Device) -> int | None:
   """What a device, or the host in its place, has left; None: not known."""
-  if stats := device.memory_stats():
+  stats = device.memory_stats() or {}
+  if {'bytes_limit', 'bytes_in_use'} <= stats.keys():
     return stats['bytes_limit'] - stats['bytes_in_use']
   memory = Path('/proc/meminfo')
   if device.platform != 'cpu' or not memory.exists():

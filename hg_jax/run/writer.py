@@ -3,9 +3,12 @@
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 from hg_jax.base import files
@@ -19,13 +22,15 @@ class MetricsWriter:
 
     Drops the records of later steps, which the run will write again.
     """
-    path = workdir / 'metrics.jsonl'
-    kept = [record for record in read_metrics(path) if record['step'] <= step]
-    files.write(path, ''.join(json.dumps(record) + '\n' for record in kept))
-    self._file = path.open('a')
-    self._events = tensorboardX.SummaryWriter(
-      str(workdir / 'tensorboard'), purge_step=step + 1
-    )
+    self._path = workdir / 'metrics.jsonl'
+    kept = [r for r in read_metrics(self._path) if r['step'] <= step]
+    files.write(self._path, ''.join(json.dumps(r) + '\n' for r in kept))
+    folder = workdir / 'tensorboard'
+    folder.mkdir(exist_ok=True)
+    # Not SummaryWriter, whose thread meets the errors and keeps them.
+    self._events = EventsWriter(str(folder / 'events'), f'.{step}')
+    start = SessionLog(status=SessionLog.START)
+    self._events.write_event(Event(step=step + 1, session_log=start))
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm(total=steps, initial=step, unit='step')
@@ -43,17 +48,23 @@ class MetricsWriter:
   def metrics(self, step: int, kind: str, values: dict[str, float]) -> None:
     """Records the numbers of `kind` ('train' or 'valid') at `step`."""
     record = {'step': step, 'kind': kind, **values}
-    self._file.write(json.dumps(record) + '\n')
-    self._file.flush()
+    with self._path.open('a') as file:
+      file.write(json.dumps(record) + '\n')
     for name, value in values.items():
-      self._events.add_scalar(f'{kind}/{name}', value, step)
+      self._events.write_event(
+        Event(
+          wall_time=time.time(),
+          step=step,
+          summary=scalar(f'{kind}/{name}', value),
+        )
+      )
     self._events.flush()
 
   def close(self) -> None:
     if self._bar:
       self._bar.close()
-    self._file.close()
-    self._events.close()
+    with suppress(OSError):  # `metrics` has raised it.
+      self._events.close()
 
 
 class NullWriter:
@@ -66,9 +77,20 @@ class NullWriter:
 
 
 def read_metrics(path: Path) -> list[dict]:
-  """Reads metrics.jsonl, without a last line that a crash cut off."""
+  """Reads metrics.jsonl; leaves out damaged lines, and prints which."""
   if not path.exists():
     return []
-  lines = path.read_text().split('\n')
+  records = []
   # After the last newline is nothing, or a record that a crash cut off.
-  return [json.loads(line) for line in lines[:-1]]
+  lines = path.read_text(errors='replace').split('\n')[:-1]
+  for number, line in enumerate(lines, 1):
+    try:
+      record = json.loads(line)
+      records.append({'step': int(record['step']), **record})
+    except (KeyError, TypeError, ValueError):
+      print(
+        f'warning: line {number} of {path} is damaged and left out: '
+        f'{line[:60]!r}',
+        file=sys.stderr,
+      )
+  return records

@@ -205,11 +205,9 @@ class TrainingMonitor:
 
 def memory() -> int:  # bytes
   """Returns the most that a device used so far; on a CPU, this process."""
-  peaks = [
-    stats['peak_bytes_in_use']
-    for device in jax.local_devices()
-    if (stats := device.memory_stats())
-  ]
+  # Not every allocator keeps statistics, or all of them.
+  stats = [device.memory_stats() or {} for device in jax.local_devices()]
+  peaks = [s['peak_bytes_in_use'] for s in stats if 'peak_bytes_in_use' in s]
   # Linux counts in kilobytes.
   return max(
     peaks, default=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
