@@ -3,7 +3,9 @@
 import contextlib
 import difflib
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,9 +50,22 @@ def config_name() -> str:
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-  """Parses absl flags; any mistake in them ends the program with one line."""
+  """Parses absl flags; any mistake in them ends the program with one line.
+
+  A value that begins with ~ is a path in the user's home: shells leave it as
+  it is in --flag=~/folder.
+  """
   with _one_line(argv):
-    return flags.FLAGS(argv)
+    return flags.FLAGS([_expand_home(argument) for argument in argv])
+
+
+def _expand_home(argument: str) -> str:
+  """'--flag=~/a,~/b' with the user's home in place of each ~."""
+  name, equals, value = argument.partition('=')
+  if not argument.startswith('-') or '~' not in value:
+    return argument
+  paths = map(os.path.expanduser, value.split(','))
+  return f'{name}{equals}{",".join(paths)}'
 
 
 @contextlib.contextmanager
@@ -59,6 +74,8 @@ def _one_line(argv: Sequence[str]) -> Iterator[None]:
   try:
     yield
     return
+  except BrokenPipeError:
+    raise  # Of --help, which is printed while the flags are read.
   except (UserError, flags.Error, OSError, TypeError, ValueError) as error:
     message = str(error)
   except (AttributeError, KeyError) as error:
@@ -86,13 +103,39 @@ def cache_compilations() -> None:
   """
   import jax
 
-  if jax.config.jax_compilation_cache_dir is None:
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
+  try:
     home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    jax.config.update(
-      'jax_compilation_cache_dir', str(Path(home, 'hg_jax', 'xla'))
+    folder = Path(home, 'hg_jax', 'xla')
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+  except (OSError, RuntimeError) as error:  # No folder, or no home.
+    print(
+      f'warning: every start compiles anew, as the cache cannot be kept: '
+      f'{error} XDG_CACHE_HOME may name another folder.',
+      file=sys.stderr,
     )
-    # Above this size JAX deletes the least recently used.
-    jax.config.update('jax_compilation_cache_max_size', 2 * 1024**3)
+    return
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  # Above this size JAX deletes the least recently used.
+  jax.config.update('jax_compilation_cache_max_size', 2 * 1024**3)
+
+
+def _no_device() -> str | None:
+  """Returns what to say if JAX finds no device; None if it finds one."""
+  import jax
+
+  try:
+    jax.devices()
+  except (AssertionError, RuntimeError) as error:
+    reason = ' '.join(str(error).split())[:200] or 'it found none'
+    asked = os.environ.get('JAX_PLATFORMS', '')
+    return (
+      f'JAX cannot use the devices of JAX_PLATFORMS={asked!r}: {reason}; unset '
+      'it for a CPU. NVIDIA GPUs need `pip install hg-jax[cuda12]`.'
+    )
+  return None
 
 
 def _unraisable(unraisable: Any) -> None:
@@ -114,6 +157,19 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     except UserError as error:
       sys.exit(f'error: {error}')
     except KeyboardInterrupt:
-      sys.exit('interrupted')
+      print('interrupted', file=sys.stderr)
+      sys.exit(128 + signal.SIGINT)
+    except (AssertionError, RuntimeError):
+      if not (problem := _no_device()):
+        raise
+      sys.exit(f'error: {problem}')
 
-  app.run(guarded, flags_parser=parse_flags)
+  try:
+    try:
+      app.run(guarded, flags_parser=parse_flags)
+    finally:
+      sys.stdout.flush()
+  except BrokenPipeError:
+    # Our reader ended first, as in `... | head`. Python would try again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)

@@ -41,3 +41,22 @@ def locked(folder: Path) -> Iterator[None]:
   with lock:
     write(holder, f'process {os.getpid()} on {socket.gethostname()}')
     yield
+
+
+@contextmanager
+def system_errors(folder: Path) -> Iterator[None]:
+  """Raises a UserError for an error of the system, such as a full disk.
+
+  Args:
+    folder: to be named if the system does not name a file.
+  """
+  try:
+    yield
+  except BrokenPipeError:
+    raise  # Nobody reads our lines any more.
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise UserError(
+      f'{error.filename or folder}: {reason}; mend that and give the same '
+      'command again.'
+    ) from error
