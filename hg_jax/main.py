@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from absl import flags
+from ml_collections import config_flags
 
 from hg_jax.base import config as config_lib
 from hg_jax.base import files
@@ -41,7 +42,8 @@ def define_flags() -> None:
     'mode',
     'train',
     ['train', 'evaluate'],
-    'To evaluate, the --workdir is enough: it holds its config.',
+    "An evaluation uses the run's own config, except for evaluate.* and "
+    'data.dir if they are given.',
   )
   flags.DEFINE_string(
     'checkpoint', 'best', "To evaluate: 'best', 'latest' or a step."
@@ -64,10 +66,14 @@ def main(argv: list[str]) -> None:
   cache_compilations()
   with processes.joined():
     if FLAGS.mode == 'train':
+      # A step that is made can be saved; until then Ctrl-C ends at once.
+      if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
       train_run(config, workdir, profile=FLAGS.profile)
-    report.evaluate_run(
-      workdir, config, which=FLAGS.checkpoint, split=FLAGS.split
-    )
+    with files.system_errors(workdir):
+      report.evaluate_run(
+        workdir, config, which=FLAGS.checkpoint, split=FLAGS.split
+      )
 
 
 def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
@@ -83,7 +89,7 @@ def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
     except train.Stopped as stopped:
       if processes.is_first_process():
         print(stopped, file=sys.stderr)
-      sys.exit(signals.exit_status(stopped.signal or signal.SIGTERM))
+      sys.exit(signals.exit_status(stopped.signal))
 
 
 def _begin_folder(
@@ -106,14 +112,10 @@ def _begin_folder(
   skeleton = records.read_skeleton(data_dir)
   if (workdir / 'config.json').exists():
     checkpoint.require_same_joints(workdir, skeleton)
-  try:
+  with files.system_errors(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     held.enter_context(files.locked(workdir))
     checkpoint.save_config(workdir, config, skeleton)
-  except OSError as error:
-    raise UserError(
-      f'{workdir} cannot be written: {error.strerror}.'
-    ) from error
 
 
 def _config_and_workdir() -> tuple[Config, Path]:
@@ -127,13 +129,32 @@ def _config_and_workdir() -> tuple[Config, Path]:
     raise UserError(
       'give --config=configs/NAME.py, or --mode=evaluate --workdir=DIR.'
     )
-  if config:
-    if FLAGS.mode == 'evaluate':
-      checkpoint.require_same_network(workdir, config)
-    return config, workdir
-  if FLAGS.mode == 'train':
+  if FLAGS.mode == 'evaluate':
+    return _config_to_evaluate(workdir), workdir
+  if not config:
     raise UserError('training needs --config=configs/NAME.py.')
-  return checkpoint.load_config(workdir), workdir
+  return config, workdir
+
+
+def _config_to_evaluate(workdir: Path) -> Config:
+  """Reads the run's own config, and changes how and on what it is evaluated.
+
+  Raises:
+    UserError: another setting is given, with another value than the run's.
+  """
+  config = checkpoint.load_config(workdir)
+  saved = config_lib.flat(config)
+  given = config_flags.get_override_values(FLAGS['config'])
+  for name, value in given.items():
+    if name not in checkpoint.FREE and value != saved[name]:
+      raise UserError(
+        f'{workdir} was trained with config.{name} = {saved[name]}, so it '
+        f'cannot be evaluated with {value}; give config.evaluate.* and '
+        'config.data.dir only.'
+      )
+    section, _, field = name.rpartition('.')
+    setattr(getattr(config, section) if section else config, field, value)
+  return config
 
 
 if __name__ == '__main__':

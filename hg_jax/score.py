@@ -142,8 +142,9 @@ def _scores(
     people.reference,
     thresholds=metric.thresholds,
   )
-  correct = metric.correct(joints, people.joints, people.reference)
-  return counts, metric.influences(correct, people.scored())
+  return counts, metric.influences(
+    joints, people.joints, people.labeled, people.reference
+  )
 
 
 def summarize(file: Predictions, truth: Truth) -> dict:

@@ -1,7 +1,10 @@
 """The command line, run as a user runs it."""
 
 import dataclasses
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -54,19 +57,27 @@ MISTAKES = {
     [CONFIG, '--workdir={tmp}/empty'],
     ['{tmp}/empty', 'model.stacks = 8 (now 2)', '--workdir'],
   ),
+  "an evaluation with another's network": (
+    ['--mode=evaluate', '--workdir={tmp}/empty', '--config.model.stacks=2'],
+    ['{tmp}/empty', 'model.stacks = 8', 'evaluate.*', 'data.dir'],
+  ),
+  'a config.json that is cut': (
+    ['--mode=evaluate', '--workdir={tmp}/cut'],
+    ['{tmp}/cut/config.json is damaged'],
+  ),
   'a folder that cannot be made': (
     [CONFIG, '--config.data.dir={data}', '--workdir={tmp}/file/run'],
-    ['{tmp}/file/run', 'cannot be written'],
+    ['{tmp}/file/run', 'Not a directory'],
   ),
 }
 
 
-def run(arguments: list[str]) -> subprocess.CompletedProcess:
+def run(arguments: list[str], **variables) -> subprocess.CompletedProcess:
   flags = '--xla_force_host_platform_device_count=4'
   return subprocess.run(
     [sys.executable, '-m', 'hg_jax.main', *arguments],
     cwd=ROOT,
-    env=os.environ | {'XLA_FLAGS': flags},
+    env=os.environ | {'XLA_FLAGS': flags} | variables,
     capture_output=True,
     text=True,
   )
@@ -83,6 +94,9 @@ def outcomes(tmp_path_factory, prepared):
     dataclasses.replace(Config(), data=Data(dir=str(prepared))),
     SKELETON,
   )
+  (tmp / 'cut').mkdir()
+  whole = (tmp / 'empty' / 'config.json').read_text()
+  (tmp / 'cut' / 'config.json').write_text(whole[:100])
   names = {'tmp': tmp, 'data': prepared}
   commands = [
     [argument.format(**names) for argument in arguments]
@@ -102,3 +116,44 @@ def test_mistake_is_one_line_and_fails(mistake, outcomes):
   assert lines[0].startswith('error: ')
   for words in MISTAKES[mistake][1]:
     assert words.format(**names) in lines[0]
+
+
+def test_platform_without_a_device_is_one_line():
+  process = run([CONFIG], JAX_PLATFORMS='cuda')
+  assert process.returncode == 1
+  (line,) = process.stderr.splitlines()
+  assert line.startswith("error: JAX cannot use the devices of JAX_PLATFORMS='")
+
+
+def test_evaluation_takes_the_runs_own_config(tiny_run, prepared, tmp_path):
+  # The run keeps an average; the file that it is named after does not.
+  workdir = tmp_path / 'run'
+  shutil.copytree(tiny_run, workdir)
+  config = checkpoint.load_config(workdir)
+  config = dataclasses.replace(config, ema_decay=0.9)
+  checkpoint.save_config(workdir, config, SKELETON)
+  arguments = ['--mode=evaluate', f'--workdir={workdir}']
+  arguments += [f'--config.data.dir={prepared}', '--config.evaluate.figures=0']
+  process = run([CONFIG, *arguments])
+  # There is no average in this checkpoint, but it was asked for.
+  assert 'of another network or optimizer' in process.stderr, process.stderr
+  checkpoint.save_config(
+    workdir, dataclasses.replace(config, ema_decay=0.0), SKELETON
+  )
+  process = run([*arguments, '--config.evaluate.flip_test=False'])
+  assert process.returncode == 0, process.stderr
+  results = json.loads((workdir / 'results.json').read_text())
+  assert results['flip_test'] is False and results['people'] == 6
+  assert not (workdir / 'overlay_worst.png').exists()
+
+
+def test_output_that_nobody_reads_ends_quietly():
+  command = f'{sys.executable} -m hg_jax.main --help | true'
+  process = subprocess.run(
+    ['bash', '-c', f'{command}; exit ${{PIPESTATUS[0]}}'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert process.returncode == 128 + signal.SIGPIPE
+  assert process.stderr == ''

@@ -81,12 +81,13 @@ class Evaluator:
   """Evaluates weights of one network on one split; compiles once.
 
   Attributes:
+    crops: the people of the split.
     metric: what they are scored by.
   """
 
   def __init__(self, model: StackedHourglass, config: Config, crops: Crops):
     self._config = config
-    self._crops = crops
+    self.crops = crops
     self.metric = pck.create_metric(crops.skeleton)
     mesh = Mesh(np.array(jax.local_devices()), ('batch',))
     self._replicated = NamedSharding(mesh, PartitionSpec())
@@ -128,7 +129,7 @@ class Evaluator:
       raise Interrupted
     counts, errors, joints, score = zip(*_gathered(outputs), strict=True)
     loss, zero_loss = np.sum(errors, axis=0, dtype=np.float64).T
-    people = len(self._crops)
+    people = len(self.crops)
     return Results(
       metric=self.metric,
       counts=[sum(parts[1:], parts[0]) for parts in zip(*counts, strict=True)],
@@ -145,7 +146,7 @@ class Evaluator:
     outputs = []
     people = jax.process_count() * self._batch_size
     bar = tqdm(
-      total=len(self._crops),
+      total=len(self.crops),
       desc='Evaluating',
       unit=' people',
       leave=False,
@@ -168,9 +169,9 @@ class Evaluator:
   def _batches(self) -> Iterator[dict[str, Any]]:
     """Yields as many batches in every process; the last may be padding."""
     count = jax.process_count()
-    turns = -(-len(self._crops) // (count * self._batch_size))
+    turns = -(-len(self.crops) // (count * self._batch_size))
     numbers = range(jax.process_index(), turns * count, count)
-    arguments = self._crops, self._config, self._batch_size, numbers
+    arguments = self.crops, self._config, self._batch_size, numbers
     if self._config.data.resident:
       return resident.evaluation_batches(
         self._stored, self._make_inputs, *arguments

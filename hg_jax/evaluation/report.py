@@ -51,7 +51,6 @@ def evaluate_run(
       network.
   """
   crops = datasets.read(config, split)
-  checkpoint.require_same_joints(workdir, crops.skeleton)
   evaluator = Evaluator(
     hourglass.create_model(config, joints=len(crops.skeleton.joints)),
     config,
@@ -68,7 +67,6 @@ def evaluate_run(
   predictions.write(written[0], crops.people, results.joints, results.score)
   if crops.people.labeled.any():
     summary = {
-      'commit': finished.commit(),
       'step': step,
       'split': split,
       'flip_test': config.evaluate.flip_test,
@@ -108,10 +106,11 @@ def _evaluated(
   """The step, the weights and the results of a checkpoint."""
 
   def load() -> tuple[np.ndarray, dict[str, Any]]:
+    checkpoint.require_same_joints(workdir, evaluator.crops.skeleton)
     step, variables = inference.load_variables(workdir, config, which, ema=ema)
     return np.int32(step), variables
 
-  joints = len(checkpoint.load_skeleton(workdir).joints)
+  joints = len(evaluator.crops.skeleton.joints)
   like = np.int32(0), hourglass.variables_like(config, joints=joints)
   step, variables = processes.broadcast_from_first(load, like=like)
   return int(step), variables, evaluator.run(variables)
@@ -136,7 +135,9 @@ def _write_submission(
 def _summarize(results: Results, crops: Crops) -> dict:
   """All numbers of an evaluation, as JSON has them."""
   people, metric = crops.people, results.metric
-  correct = metric.correct(results.joints, people.joints, people.reference)
+  influences = metric.influences(
+    results.joints, people.joints, people.labeled, people.reference
+  )
   fine = f'totals_at_{metric.fine:g}'
   limbs = {}
   if metric.kind == 'pck_torso':
@@ -153,10 +154,7 @@ def _summarize(results: Results, crops: Crops) -> dict:
     'skill': 1 - float(results.loss.mean()) / results.zero_loss,
     **metric.summarize(results.counts[-1]),
     **limbs,
-    'standard_error': pck.standard_errors(
-      metric.influences(correct, people.scored())
-    ),
-    'hits': finished.pack_hits(people, correct),
+    'standard_error': pck.standard_errors(influences),
     'stacks': [
       {
         'loss': float(loss),

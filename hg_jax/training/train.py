@@ -2,14 +2,15 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 
+from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
@@ -32,10 +33,10 @@ class Stopped(Exception):
   """A signal ended training, after its last step was saved.
 
   Attributes:
-    signal: its number, or None where another process received it.
+    signal: its number, the same in all processes.
   """
 
-  def __init__(self, step: int, signal: int | None):
+  def __init__(self, step: int, signal: int):
     super().__init__(
       f'stopped at step {step}, which is saved; the same command goes on.'
     )
@@ -89,52 +90,47 @@ def train_and_evaluate(
   evaluate.require_scored(valid_crops)
   tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
   joints = len(skeleton.joints)
-  checkpoints, writer = None, NullWriter()
-  if processes.is_first_process():
-    checkpoints = Checkpoints(workdir)
-  state = processes.broadcast_from_first(
-    lambda: _initial_state(config, tx, skeleton, checkpoints),
-    like=jax.eval_shape(
-      lambda: train_step.create_train_state(config, tx, joints=joints)
-    ),
-  )
-  if processes.is_first_process():
-    writer = MetricsWriter(workdir, step=int(state.step), steps=config.steps)
-  _describe_start(writer, config, train_crops, valid_crops, int(state.step))
-  run = _Run(
-    config=config,
-    crops=train_crops,
-    checkpoints=checkpoints,
-    writer=writer,
-    step=train_step.make_train_step(config, tx, jax.devices(), joints=joints),
-    evaluator=evaluate.Evaluator(
-      hourglass.create_model(config, joints=joints), config, valid_crops
-    ),
-  )
-  with _failures_explained(run, workdir):
-    _train(run, state, trace_to=workdir / 'profile', traced=profile)
+  with _failures_explained(config, workdir), ExitStack() as stack:
+    checkpoints, writer = None, NullWriter()
+    if processes.is_first_process():
+      checkpoints = Checkpoints(workdir, writable=True)
+      stack.enter_context(closing(checkpoints))
+    state = processes.broadcast_from_first(
+      lambda: _initial_state(config, tx, skeleton, checkpoints),
+      like=jax.eval_shape(
+        lambda: train_step.create_train_state(config, tx, joints=joints)
+      ),
+    )
+    if processes.is_first_process():
+      writer = MetricsWriter(workdir, step=int(state.step), steps=config.steps)
+      stack.enter_context(closing(writer))
+    _describe_start(writer, config, train_crops, valid_crops, int(state.step))
+    run = _Run(
+      config=config,
+      crops=train_crops,
+      checkpoints=checkpoints,
+      writer=writer,
+      step=train_step.make_train_step(config, tx, jax.devices(), joints=joints),
+      evaluator=evaluate.Evaluator(
+        hourglass.create_model(config, joints=joints), config, valid_crops
+      ),
+    )
+    try:
+      _train(run, state, trace_to=workdir / 'profile', traced=profile)
+    except health.NotFinite as error:
+      raise UserError(_not_finite(run, error)) from error
 
 
 @contextmanager
-def _failures_explained(run: _Run, workdir: Path) -> Iterator[None]:
-  """Raises a UserError for what can fail in the loop; closes its files."""
-  try:
-    yield
-  except jax.errors.JaxRuntimeError as error:
-    if 'RESOURCE_EXHAUSTED' not in str(error):
-      raise
-    raise UserError(_out_of_memory(run.config)) from error
-  except OSError as error:
-    raise UserError(
-      f'{error.filename or workdir} cannot be written: {error.strerror}; the '
-      'same command goes on.'
-    ) from error
-  except health.NotFinite as error:
-    raise UserError(_not_finite(run, error)) from error
-  finally:
-    if run.checkpoints:
-      run.checkpoints.close()
-    run.writer.close()
+def _failures_explained(config: Config, workdir: Path) -> Iterator[None]:
+  """Raises a UserError for a full memory or an error of the system."""
+  with files.system_errors(workdir):
+    try:
+      yield
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      raise UserError(_out_of_memory(config)) from error
 
 
 def _initial_state(
@@ -243,27 +239,29 @@ def _train(
   batches = train_batches(run.crops, config, start, jax.devices())
   if traced:
     batches = _traced(batches, trace_to, traced, run.writer)
-  with SignalWatch() as signals:
-    if _lacks_scores(run, start):
-      # A signal came during its evaluation.
-      if not (scores := _evaluate(run, state, signals)):
-        raise Stopped(start, signals.signal)
-      _save(run, state, scores)
+  if _lacks_scores(run, start):  # A signal came during its evaluation.
+    _save(run, state, _evaluate(run, state))
+  # Until a step is made, a signal has nothing to save and ends the program.
+  with ExitStack() as stack:
+    signals = SignalWatch()
     for step, batch in enumerate(monitor.timed(batches), start + 1):
       stop = np.full(jax.local_device_count(), signals.signal is not None)
       with monitor.stepping():
         state, metrics = run.step(state, batch, stop)
+      if step == start + 1:
+        stack.enter_context(signals)
       monitor.add(step, metrics)
       due = _evaluation_due(config, step)
       if due or step % config.checkpoint_every == 0 or monitor.stop:
         monitor.settle()
         scores = None
         if due and not monitor.stop:
-          scores = _evaluate(run, state, signals)
+          scores = _evaluate(run, state, lambda: signals.signal is not None)
           monitor.restart()
         _save(run, state, scores)
         if monitor.stop or (due and not scores):
-          raise Stopped(step, signals.signal)
+          came = processes.all_gather(np.int32(signals.signal or 0))
+          raise Stopped(step, int(came.max()))
 
 
 def _traced(
@@ -297,12 +295,14 @@ def _lacks_scores(run: _Run, step: int) -> bool:
 
 
 def _evaluate(
-  run: _Run, state: TrainState, signals: SignalWatch
+  run: _Run,
+  state: TrainState,
+  stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
   """Scores the weights, or their average if the run keeps one.
 
   Returns:
-    The scores, or None if a signal came.
+    The scores, or None if `stopped` became true.
   """
   state = train_step.fetch(state)
   kinds = {'valid': state.variables}
@@ -311,9 +311,7 @@ def _evaluate(
   scores = {}
   try:
     for kind, variables in kinds.items():
-      results = run.evaluator.run(
-        variables, stopped=lambda: signals.signal is not None
-      )
+      results = run.evaluator.run(variables, stopped=stopped)
       scores[kind] = results.summary()
   except evaluate.Interrupted:
     return None

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from hg_jax.base import config as config_lib
 from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
 from hg_jax.base.errors import UserError
 from hg_jax.data import examples, records
@@ -119,11 +118,7 @@ def test_require_same_run_names_what_differs(finished):
   other = dataclasses.replace(config, model=Model(stacks=3, features=8))
   with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
     checkpoint.require_same_run(workdir, other)
-  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
-    checkpoint.require_same_network(workdir, other)
-  # The network is the same however it was trained.
   other = dataclasses.replace(config, optimizer=Optimizer(), seed=1)
-  checkpoint.require_same_network(workdir, other)
   with pytest.raises(UserError, match=r'seed = 0 \(now 1\)'):
     checkpoint.require_same_run(workdir, other)
 
@@ -131,8 +126,6 @@ def test_require_same_run_names_what_differs(finished):
 def test_load_config_inverts_save_config(finished):
   config, workdir = finished
   assert checkpoint.load_config(workdir) == config
-  with pytest.raises(UserError, match='another version'):
-    config_lib.from_json('{"seed": 0}')
 
 
 @pytest.mark.parametrize(
@@ -180,7 +173,7 @@ def test_init_from_begins_with_the_best_weights(finished, prepared, tmp_path):
 def test_a_planted_nan_is_named_with_its_people(finished, prepared, tmp_path):
   config, workdir = finished
   shutil.copytree(workdir, tmp_path / 'run')
-  checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'run', writable=True)
   state = last_state(config, workdir)
   kernel = state.variables['params']['stem']['conv']['kernel']
   kernel[0, 0, 0, 0] = np.nan
