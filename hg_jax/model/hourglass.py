@@ -145,8 +145,8 @@ class StackedHourglass(nn.Module):
     axis_name: of the `pmap` over whose devices batch statistics are averaged
       in training; None: each device has its own.
     remat: in training, the backward pass computes each stack again.
-    scan: in training, the stacks are a loop around one, whose variables are
-      those of `joining.join`. Neither changes what is computed.
+    scan: in training, the stacks are a loop around one, whose weights are
+      stacked within the step. Neither changes what is computed.
   """
 
   stacks: int
@@ -202,11 +202,14 @@ class StackedHourglass(nn.Module):
     x: jax.Array,  # [B, H, H, features]
     block: dict[str, Any],
   ) -> jax.Array:  # f32[B, N, H, H, K]
-    """The stacks in training, so that XLA compiles one of them.
+    """Runs the stacks in training as a loop, so that XLA compiles one.
 
-    The last one's loop, too, hands on features, to nobody.
+    The last one, too, passes features on, with weights of 0, and they are not
+    used.
     """
-    stack = Stack(self.joints, remap=True, **block, parent=None)
+    names = [f'stack{i}' for i in range(self.stacks)]
+    remap = self.stacks > 1
+    stack = Stack(self.joints, remap=remap, **block, parent=None)
 
     def body(x, variables):
       (x, heatmaps), updates = stack.apply(
@@ -217,12 +220,21 @@ class StackedHourglass(nn.Module):
     if self.remat:
       # A loop's body is compiled alone: nothing is there to merge it with.
       body = jax.checkpoint(body, prevent_cse=False)
-    joined = {
-      collection: self.variables[collection]['stacks']
+
+    def stacked(variables):
+      stacks = [variables[name] for name in names]
+      zeros = jax.tree.map(jnp.zeros_like, stacks[0])
+      stacks[-1] = {**zeros, **stacks[-1]}
+      return jax.tree.map(lambda *x: jnp.stack(x), *stacks)
+
+    weights = {
+      collection: stacked(self.variables[collection])
       for collection in ('params', 'batch_stats')
     }
-    _, (heatmaps, statistics) = jax.lax.scan(body, x, joined)
-    self.put_variable('batch_stats', 'stacks', statistics)
+    _, (heatmaps, statistics) = jax.lax.scan(body, x, weights)
+    for i, name in enumerate(names):
+      part = jax.tree.map(lambda x, i=i: x[i], statistics)
+      self.put_variable('batch_stats', name, part)
     return heatmaps.swapaxes(0, 1)
 
 
@@ -254,21 +266,20 @@ def create_variables(
   NumPy draws them, so they are the same on any device and ready at once:
   XLA takes a minute or more to compile the draws of eight stacks.
   """
-  image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-  init = partial(model.init, train=False)
-  shapes = jax.eval_shape(init, jax.random.key(0), image)
+  shapes = _shapes(model, image_size)
   return _draw(shapes, np.random.default_rng(seed))
 
 
 def variables_like(config: Config, *, joints: int) -> dict[str, Any]:
-  """The shapes and dtypes of a run's weights."""
-  return jax.eval_shape(
-    lambda: create_variables(
-      create_model(config, joints=joints),
-      config.seed,
-      config.data.image_size,
-    )
-  )
+  """Returns the shapes and dtypes of a run's weights."""
+  model = create_model(config, joints=joints)
+  return _shapes(model, config.data.image_size)
+
+
+def _shapes(model: StackedHourglass, image_size: int) -> dict[str, Any]:
+  image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  init = partial(model.init, train=False)
+  return jax.eval_shape(init, jax.random.key(0), image)
 
 
 def _draw(shapes: dict[str, Any], generator: np.random.Generator):

@@ -24,7 +24,7 @@ def measure_step(config: Config, rounds: int, *, joints: int) -> dict:
   devices = jax.local_devices()
   tx = optimizer.make_optimizer(config)
   state = train_step.replicate(
-    config, train_step.create_train_state(config, tx, joints=joints), devices
+    train_step.create_train_state(config, tx, joints=joints), devices
   )
   step = train_step.make_train_step(config, tx, devices, joints=joints)
   batch = train_step.split(_noise(config, joints), devices)

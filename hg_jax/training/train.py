@@ -97,9 +97,7 @@ def train_and_evaluate(
       stack.enter_context(closing(checkpoints))
     state = processes.broadcast_from_first(
       lambda: _initial_state(config, tx, skeleton, checkpoints),
-      like=jax.eval_shape(
-        lambda: train_step.create_train_state(config, tx, joints=joints)
-      ),
+      like=train_step.train_state_like(config, tx, joints=joints),
     )
     if processes.is_first_process():
       writer = MetricsWriter(workdir, step=int(state.step), steps=config.steps)
@@ -140,17 +138,18 @@ def _initial_state(
   checkpoints: Checkpoints,
 ) -> TrainState:
   """Restores the last checkpoint, or creates the first state of the run."""
-  state = train_step.create_train_state(config, tx, joints=len(skeleton.joints))
-  if (last := checkpoints.restore_last(state, say=print)) is not None:
+  joints = len(skeleton.joints)
+  like = train_step.train_state_like(config, tx, joints=joints)
+  if (last := checkpoints.restore_last(like, say=print)) is not None:
     return last
   if not config.init_from:
-    return state
+    return train_step.create_train_state(config, tx, joints=joints)
   origin = Path(config.init_from)
   checkpoint.require_same_weights(origin, config, skeleton)
   _, variables = inference.load_variables(
     origin, checkpoint.load_config(origin), 'best'
   )
-  return train_step.begin(config, tx, variables)
+  return train_step.create_train_state_from(config, tx, variables)
 
 
 def _describe_start(
@@ -235,7 +234,7 @@ def _train(
     start=start,
     epoch=-(-len(run.crops) // config.batch_size),
   )
-  state = train_step.replicate(config, state, jax.devices())
+  state = train_step.replicate(state, jax.devices())
   batches = train_batches(run.crops, config, start, jax.devices())
   if traced:
     batches = _traced(batches, trace_to, traced, run.writer)

@@ -5,6 +5,7 @@ over, S input px, H = S // 4 heatmap px, N stacks, K joints.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,9 +16,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hg_jax.base.config import Config
 from hg_jax.data import resident
-from hg_jax.model import hourglass, joining
+from hg_jax.model import hourglass
 from hg_jax.model.hourglass import AXIS
 from hg_jax.run.train_state import TrainState
+from hg_jax.training.flat import Flat, flatten, unflatten
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
@@ -27,25 +29,34 @@ Step = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Metrics]]
 def create_train_state(
   config: Config, tx: optax.GradientTransformation, *, joints: int
 ) -> TrainState:
-  """The state before the first step; a function of the config's seed."""
+  """Creates the state before the first step; a function of the seed."""
   variables = hourglass.create_variables(
     hourglass.create_model(config, joints=joints),
     config.seed,
     config.data.image_size,
   )
-  return begin(config, tx, variables)
+  return create_train_state_from(config, tx, variables)
 
 
-def begin(
+def create_train_state_from(
   config: Config, tx: optax.GradientTransformation, variables: dict[str, Any]
 ) -> TrainState:
-  """The state before the first step from these weights."""
+  """Creates the state before the first step from these weights."""
   return TrainState(
     step=jnp.int32(0),
     variables=variables,
     opt_state=tx.init(variables['params']),
-    # Not the same arrays: the step gives up the memory of each.
-    ema=jax.tree.map(np.copy, variables) if config.ema_decay else None,
+    ema=variables if config.ema_decay else None,
+  )
+
+
+def train_state_like(
+  config: Config, tx: optax.GradientTransformation, *, joints: int
+) -> TrainState:
+  """Returns the shapes and dtypes of a run's state."""
+  return jax.eval_shape(
+    partial(create_train_state_from, config, tx),
+    hourglass.variables_like(config, joints=joints),
   )
 
 
@@ -72,12 +83,12 @@ def make_train_step(
 ) -> Step:
   """Returns the function that makes one update, on `devices` together.
 
-  It takes the state as `replicate` and the batch as `split` give them, and
-  'stop', bool[D], whether this process was asked to. It gives the state up:
-  its memory is used again. Metrics, the same on every device: 'loss';
-  'stack_loss' f32[N], the squared error of each stack; 'zero_loss', the loss
-  of the all-zero prediction (SPEC 0.8); 'gradient_norm'; and 'stop', how
-  many devices' processes were asked to.
+  It takes the state of `replicate`, a batch of `split`, and 'stop', bool[D],
+  whether this process was asked to stop. The state's memory is used again.
+  Metrics, the same on every device: 'loss'; 'stack_loss' f32[N], the squared
+  error of each stack; 'zero_loss', the loss of the all-zero prediction (SPEC
+  0.8); 'gradient_norm'; and 'stop', how many devices' processes were asked
+  to stop.
 
   Args:
     config: the run's; with `data.resident` the batch is that of
@@ -92,8 +103,8 @@ def make_train_step(
   def train_step(state, batch, stop):
     if make_inputs:
       batch = make_inputs(batch['stored'], batch['recipe'])
-    # All that leaves must be the same on every device: `out_axes=None` takes
-    # the first device's word for it.
+    # All that is returned must be the same on every device: `out_axes=None`
+    # returns the first device's without comparing.
     gradients, batch_stats, metrics = jax.lax.pmean(
       gradients_of(state.variables, batch), AXIS
     )
@@ -107,7 +118,7 @@ def make_train_step(
     }
     ema = state.ema
     if config.ema_decay:
-      ema = moved(ema, variables, decay=config.ema_decay, step=state.step)
+      ema = update_ema(ema, variables, decay=config.ema_decay, step=state.step)
     state = TrainState(
       step=state.step + 1, variables=variables, opt_state=opt_state, ema=ema
     )
@@ -125,9 +136,9 @@ def make_train_step(
 
 
 def _make_gradients(config: Config, joints: int) -> Callable:
-  """Makes the function from weights and a batch to gradients.
+  """Returns the function from `Flat` variables and a batch to gradients.
 
-  It returns them with the new batch statistics and the losses.
+  It returns them with the new batch statistics, both `Flat`, and the losses.
   """
   model = hourglass.create_model(config, joints=joints)
   reduce = {'mean': jnp.mean, 'sum': jnp.sum}[config.loss]
@@ -135,13 +146,13 @@ def _make_gradients(config: Config, joints: int) -> Callable:
   def gradients_of(variables, batch):
     def loss_of(params):
       heatmaps, updates = model.apply(
-        {**variables, 'params': params},
+        unflatten({**variables, 'params': params}),
         batch['image'],
         train=True,
         mutable=['batch_stats'],
       )
       errors = squared_error(heatmaps, batch['heatmaps'], batch['known'])
-      return reduce(errors), (errors, updates['batch_stats'])
+      return reduce(errors), (errors, Flat.of(updates['batch_stats']))
 
     (loss, (errors, batch_stats)), gradients = jax.value_and_grad(
       loss_of, has_aux=True
@@ -160,44 +171,44 @@ def _make_gradients(config: Config, joints: int) -> Callable:
 
 
 def _accumulated(config: Config, gradients_of: Callable) -> Callable:
-  """The same of a batch in A parts, one after the other.
+  """Returns the same function of a batch in A parts, one after the other.
 
-  The gradients and losses are their means. BatchNorm sees a part at a time,
-  and its running statistics move A times.
+  Its gradients and losses are the parts' means. BatchNorm sees a part at a
+  time, and its running statistics move A times.
   """
   parts = config.accumulate_steps
   if parts == 1:
     return gradients_of
 
-  def one(variables, part):
-    gradients, batch_stats, metrics = gradients_of(variables, part)
-    return {**variables, 'batch_stats': batch_stats}, (gradients, metrics)
-
   def accumulated(variables, batch):
+    params = variables['params']
     batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
 
     def add(carried, part):
-      variables, total = carried
-      variables, new = one(variables, part)
-      return (variables, jax.tree.map(jnp.add, total, new)), None
+      total, batch_stats = carried
+      gradients, batch_stats, metrics = gradients_of(
+        {'params': params, 'batch_stats': batch_stats}, part
+      )
+      total = jax.tree.map(jnp.add, total, gradients)
+      return (total, batch_stats), metrics
 
-    first = jax.tree.map(lambda x: x[0], batch)
-    rest = jax.tree.map(lambda x: x[1:], batch)
-    (variables, total), _ = jax.lax.scan(add, one(variables, first), rest)
-    gradients, metrics = jax.tree.map(lambda x: x / parts, total)
-    return gradients, variables['batch_stats'], metrics
+    start = jax.tree.map(jnp.zeros_like, params), variables['batch_stats']
+    (total, batch_stats), metrics = jax.lax.scan(add, start, batch)
+    gradients = jax.tree.map(lambda x: x / parts, total)
+    metrics = jax.tree.map(lambda x: x.mean(0), metrics)
+    return gradients, batch_stats, metrics
 
   return accumulated
 
 
-def moved(
+def update_ema(
   ema: dict[str, Any],
   variables: dict[str, Any],
   *,
   decay: float,
   step: jax.Array,
 ) -> dict[str, Any]:
-  """The moving average after one more update.
+  """Averages the variables into the moving average.
 
   Early on the decay is (1 + step) / (10 + step), as in TensorFlow's
   ExponentialMovingAverage, so that the initial weights are soon forgotten.
@@ -209,27 +220,24 @@ def moved(
 
 
 def local(devices: Sequence[jax.Device]) -> list[jax.Device]:
-  """Those of this process."""
+  """Returns the devices of this process."""
   return [d for d in devices if d.process_index == jax.process_index()]
 
 
-def replicate(
-  config: Config, state: TrainState, devices: Sequence[jax.Device]
-) -> TrainState:
-  """Puts a state on every device here, as the train step takes it.
+def replicate(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
+  """Puts a state, flat, on every device here, as the train step takes it.
 
-  That is without a leading axis, on the mesh that `pmap` returns it on;
+  It has no leading axis and lies on the mesh that `pmap` returns it on;
   elsewhere the second step would compile again.
   """
   mesh = Mesh(np.array(local(devices)), (AXIS,))
-  if config.model.scan:
-    state = joining.join(state)
-  return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+  flat = flatten(jax.device_get(state))
+  return jax.device_put(flat, NamedSharding(mesh, PartitionSpec()))
 
 
 def fetch(state: TrainState) -> TrainState:
-  """The inverse of `replicate`: NumPy arrays, as they are saved."""
-  return joining.unjoin(jax.device_get(state))
+  """Returns the inverse of `replicate`: NumPy arrays under their names."""
+  return unflatten(jax.device_get(state))
 
 
 def split(batch: Batch, devices: Sequence[jax.Device]) -> Batch:

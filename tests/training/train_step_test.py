@@ -41,7 +41,7 @@ def run_steps(config, devices, batches):
   state = train_step.create_train_state(config, tx, joints=16)
   if config.model.dtype == 'float64':
     state = state.replace(variables=jax.tree.map(np.float64, state.variables))
-  state = train_step.replicate(config, state, devices)
+  state = train_step.replicate(state, devices)
   for batch in batches:
     batch = train_step.split(batch, devices)
     state, metrics = step(state, batch, np.zeros(len(devices), bool))
@@ -54,7 +54,7 @@ def ready(config, devices):
   state = train_step.create_train_state(config, tx, joints=16)
   return (
     train_step.make_train_step(config, tx, devices, joints=16),
-    train_step.replicate(config, state, devices),
+    train_step.replicate(state, devices),
     train_step.split(random_batch(), devices),
   )
 
@@ -193,9 +193,9 @@ def test_the_average_of_weights_that_stay_is_those_weights():
 def test_the_average_moves_by_what_its_decay_leaves():
   # Of 0 towards 1; early, the decay is (1 + step) / (10 + step).
   zero, one = {'w': np.float32(0)}, {'w': np.float32(1)}
-  first = train_step.moved(zero, one, decay=0.99, step=0)
+  first = train_step.update_ema(zero, one, decay=0.99, step=0)
   assert first['w'] == pytest.approx(0.9)
-  late = train_step.moved(zero, one, decay=0.99, step=10**6)
+  late = train_step.update_ema(zero, one, decay=0.99, step=10**6)
   assert late['w'] == pytest.approx(0.01)
 
 
