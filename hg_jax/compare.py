@@ -6,6 +6,12 @@ Scores compare only by one metric, in one convention and for the same people.
 --published adds others' results on MPII's 2,958 validation people, if the
 runs are scored on them: all to the table, those of --convention to Figure 7.
 
+  python -m hg_jax.compare runs/* --save=results
+  python -m hg_jax.compare results/*.json --output=results/comparison
+
+keeps what is needed of each run as a small file, and makes the same tables
+and figures of these, to the byte.
+
   python -m hg_jax.compare before.json after.json
 
 prints the ratios of what `benchmark --json` measured.
@@ -22,20 +28,24 @@ from matplotlib.figure import Figure
 from hg_jax.base import command
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
-from hg_jax.evaluation import finished
+from hg_jax.evaluation import comparison, finished
 from hg_jax.evaluation.finished import Run
 from hg_jax.metrics import pck, tables
-from hg_jax.metrics.pck import Metric
 from hg_jax.pictures import plots
 
 
 def main(paths: list[str]) -> None:
   options = flags.FLAGS
-  if paths and all(path.endswith('.json') for path in paths):
+  if paths and all(map(_is_benchmark, paths)):
     return print(benchmarks(paths))
-  if not options.output:
-    raise UserError('say where to write: --output=DIR.')
+  if not options.output and not options.save:
+    raise UserError('say where to write: --save=DIR or --output=DIR.')
   runs = finished.load(paths)
+  if options.save:
+    for run in runs:
+      print(finished.save(run, Path(options.save)))
+  if not options.output:
+    return
   metric = pck.create_metric(runs[0].skeleton)
   if options.convention not in metric.totals:
     raise UserError(
@@ -45,13 +55,23 @@ def main(paths: list[str]) -> None:
   published = finished.load_published() if options.published else []
   if published and not scored_on_mpii(runs[0]):
     print(
-      "Published results are left out: they are PCKh on MPII's 2,958 "
-      f'validation people, these {metric.name()} on {_people(runs)}.'
+      "Published results are left out: they are PCKh on MPII's 2,958 validation"
+      f' people, these {metric.name()} on {comparison.people_of(runs)}.'
     )
     published = []
   output = Path(options.output)
   write(runs, published, output, convention=options.convention)
   print(f'{output}: figure7 and figure8 (.png, .svg), table.md, table.json')
+
+
+def _is_benchmark(path: str) -> bool:
+  """Whether a .json is not a saved run."""
+  if not path.endswith('.json'):
+    return False
+  try:
+    return 'validation' not in json.loads(Path(path).read_text())
+  except (OSError, ValueError):
+    return True  # which says what is wrong with it
 
 
 def scored_on_mpii(run: Run) -> bool:
@@ -134,13 +154,15 @@ def write(
     UserError: `output` cannot be written to.
   """
   table = {
-    'runs': [{'name': run.name, **run.results} for run in runs],
+    'runs': [{'name': run.name, **run.results, 'hits': None} for run in runs],
     'config_differences': finished.differences(runs),
     'published': published,
   }
   try:
     output.mkdir(parents=True, exist_ok=True)
-    (output / 'table.md').write_text(markdown(runs, published), 'utf-8')
+    (output / 'table.md').write_text(
+      comparison.markdown(runs, published), 'utf-8'
+    )
     (output / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
     figure7 = bars_by_joint(runs, published, convention)
     plots.save(figure7, output / 'figure7')
@@ -177,7 +199,7 @@ def bars_by_joint(
       for run in runs
     },
     rows,
-    title=f'{metric.name()} by joint: {_people(runs)}{gray}',
+    title=f'{metric.name()} by joint: {comparison.people_of(runs)}{gray}',
     label=f'{metric.name()}, % of labeled joints',
   )
 
@@ -210,95 +232,10 @@ def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
   )
 
 
-def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
-  """Lists all numbers, and the settings that differ, for readers."""
-  metric = pck.create_metric(runs[0].skeleton)
-  changed = [
-    [f'`{key}`', *(f'`{value}`' for value in values)]
-    for key, values in finished.differences(runs).items()
-  ]
-  by_stack = [
-    [_number(stack['totals']['all_joints']) for stack in run.results['stacks']]
-    for run in runs
-  ]
-  stacks = max(len(row) for row in by_stack)
-  by_stack = [
-    [run.name, *row, *[''] * (stacks - len(row))]
-    for run, row in zip(runs, by_stack, strict=True)
-  ]
-  parts = [
-    f'# {metric.name()}: {_people(runs)}',
-    f'Percent, at {metric.threshold:g} unless it says otherwise; ± is one '
-    'standard error.',
-    _scores(runs, metric),
-    '\n'.join(f'- `{name}`: {t.source}' for name, t in metric.totals.items()),
-    '## Settings that differ',
-    _table(['setting', *(run.name for run in runs)], changed)
-    if changed
-    else 'None.',
-    '## all_joints after each stack',
-    _table(['run', *(f'{n + 1}' for n in range(stacks))], by_stack),
-  ]
-  if published:
-    parts += ['## Published', _published(published)]
-  return '\n\n'.join(parts) + '\n'
-
-
-def _people(runs: Sequence[Run]) -> str:
-  first = runs[0].results
-  return f'{first["people"]:,} people of the {first["split"]} split'
-
-
-def _scores(runs: Sequence[Run], metric: Metric) -> str:
-  rows = []
-  for results in (run.results for run in runs):
-    errors, fine = results['standard_error'], f'at_{metric.fine:g}'
-    row = {name: _number(x) for name, x in results['groups'].items()}
-    row |= {
-      name: f'{_number(total)} ± {_number(errors[name])}'
-      for name, total in results['totals'].items()
-    }
-    row |= {
-      f'{name} at {metric.fine:g}': _number(results[f'totals_{fine}'][name])
-      for name in dict.fromkeys(['all_joints', metric.curve])
-    }
-    row |= {name: f'{x:.3f}' for name, x in results.get('oks', {}).items() if x}
-    row |= {'AUC': _number(results['auc']), 'step': f'{results["step"]:,}'}
-    rows.append(row)
-  columns = list(dict.fromkeys(name for row in rows for name in row))
-  lines = [
-    [run.name, *(row.get(name, '') for name in columns)]
-    for run, row in zip(runs, rows, strict=True)
-  ]
-  return _table(['run', *columns], lines)
-
-
-def _published(published: Sequence[Mapping]) -> str:
-  note = (
-    'A total compares only with totals of its own convention: `official` is '
-    "the test set's, `own` a metric of the authors' own. The report quotes "
-    'Newell et al. as 88.1 beside its own 88.5, which is another convention.'
-  )
-  rows = [
-    ['' if value is None else str(value) for value in row.values()]
-    for row in published
-  ]
-  return f'{note}\n\n{_table(list(published[0]), rows)}'
-
-
-def _number(value: float | None) -> str:
-  return '' if value is None else f'{value:.2f}'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  lines = [head, ['---'] * len(head), *rows]
-  cells = [[cell.replace('|', r'\|') for cell in line] for line in lines]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in cells)
-
-
 if __name__ == '__main__':
   # Defined for the command alone: others have flags of the same names.
   flags.DEFINE_string('output', None, 'Folder to write to.')
+  flags.DEFINE_string('save', None, 'Folder to write NAME.json of each run to.')
   flags.DEFINE_bool('published', False, "Others' published results as well.")
   flags.DEFINE_string('convention', 'all_joints', 'The total of the figures.')
   command.run(main)

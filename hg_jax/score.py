@@ -142,9 +142,8 @@ def _scores(
     people.reference,
     thresholds=metric.thresholds,
   )
-  return counts, metric.influences(
-    joints, people.joints, people.labeled, people.reference
-  )
+  correct = metric.correct(joints, people.joints, people.reference)
+  return counts, metric.influences(correct, people.scored())
 
 
 def summarize(file: Predictions, truth: Truth) -> dict:

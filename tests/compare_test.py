@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from hg_jax import compare
 from hg_jax.base import config
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
-from hg_jax.evaluation import finished
+from hg_jax.data.people import People
+from hg_jax.evaluation import comparison, finished
 from hg_jax.metrics import pck
 from hg_jax.pictures import plots
 
@@ -108,7 +110,7 @@ def test_command_writes_both_figures_and_both_tables(tmp_path):
 
 def test_compare_of_one_run(tmp_path):
   (run,) = finished.load([write_run(tmp_path / 'only')])
-  page = compare.markdown([run], [])
+  page = comparison.markdown([run], [])
   assert '| only | 90.00 | 89.00 |' in page
   assert '80.00 ± 0.25' in page
   assert '## Settings that differ\n\nNone.' in page
@@ -179,7 +181,7 @@ def test_published_rows_are_as_published():
 
 def test_table_keeps_the_published_digits(tmp_path):
   (run,) = finished.load([write_run(tmp_path / 'run')])
-  page = compare.markdown([run], finished.load_published())
+  page = comparison.markdown([run], finished.load_published())
   assert '| Wei et al. 2016 | official | test | 88.5 | 97.8 | 95.0 |' in page
 
 
@@ -223,7 +225,7 @@ def test_table_leaves_a_gap_for_unlabeled_joints(tmp_path):
   (run,) = finished.load(
     [write_run(tmp_path / 'a', results={'groups': groups})]
   )
-  assert '| a |  | 90.00 |' in compare.markdown([run], [])
+  assert '| a |  | 90.00 |' in comparison.markdown([run], [])
   plots.save(
     compare.bars_by_joint([run], [], 'all_joints'), tmp_path / 'figure7'
   )
@@ -364,7 +366,7 @@ def test_metric_is_named_in_figures_and_table(tmp_path):
   assert bars.axes[0].get_title(loc='left').startswith('PCK@0.2 torso by joint')
   curves = compare.curves_of_validation([run], 'all_joints')
   assert 'PCK@0.2 torso' in curves.axes[1].get_ylabel()
-  page = compare.markdown([run], [])
+  page = comparison.markdown([run], [])
   assert '# PCK@0.2 torso: 270 people' in page and 'PCKh' not in page
   assert '| AP |' in page and '| 0.500 |' in page
 
@@ -455,3 +457,105 @@ def test_benchmarks_refuse_other_files(tmp_path, text, message):
   (tmp_path / 'two.json').write_text(text)
   with pytest.raises(UserError, match=message):
     compare.benchmarks([one, str(tmp_path / 'two.json')])
+
+
+def people_of(count):
+  joints = np.zeros((count, 16, 2), np.float32)
+  everything = np.ones((count, 16), bool)
+  return People(
+    image=np.array([f'{n % 7}.jpg' for n in range(count)]),
+    center=joints[:, 0],
+    side=np.ones(count, np.float32),
+    joints=joints,
+    labeled=everything,
+    known=everything,
+    visible=everything,
+    reference=np.full(count, 10, np.float32),
+    image_index=np.arange(count, dtype=np.int32) % 7,
+    person_index=np.arange(count, dtype=np.int32),
+  )
+
+
+def write_scored(folder, people, wrong, **settings):
+  """A run that has all joints of these rows of the people wrong."""
+  predictions = people.joints.copy()
+  predictions[wrong] += 100
+  correct = METRIC.correct(predictions, people.joints, people.reference)
+  counts = pck.count(
+    predictions,
+    people.joints,
+    people.labeled,
+    people.visible,
+    people.reference,
+    thresholds=METRIC.thresholds,
+  )
+  results = METRIC.summarize(counts)
+  results |= {
+    'people': len(people),
+    'hits': finished.pack_hits(people, correct),
+    'standard_error': dict.fromkeys(METRIC.totals, 1.0),
+  }
+  return write_run(folder, settings=settings, results=results)
+
+
+def test_table_has_paired_differences(tmp_path):
+  # 4 of 400 people are wrong in one run alone: a share of 0.01.
+  people = people_of(400)
+  one = write_scored(tmp_path / 'one', people, range(104))
+  shuffled = np.random.default_rng(0).permutation(400)
+  two = write_scored(
+    tmp_path / 'two', people[shuffled], np.flatnonzero(shuffled < 100)
+  )
+  page = comparison.markdown(finished.load([one, two]), [])
+  error = 100 * math.sqrt(0.01 * 0.99 / 399)
+  assert '## Minus one, on the same people' in page
+  assert f'| two | +1.00 ± {error:.2f} |' in page
+
+
+def test_table_has_the_spread_over_seeds(tmp_path):
+  people = people_of(100)
+  paths = [
+    write_scored(tmp_path / f'a{seed}', people, range(wrong), seed=seed)
+    for seed, wrong in ((1, 10), (2, 20), (3, 30))
+  ]
+  paths.append(write_scored(tmp_path / 'b', people, range(5), batch_size=8))
+  page = comparison.markdown(finished.load(paths), [])
+  assert '| a1 | 1, 2, 3 | 80.00 ± 10.00 |' in page
+  assert '| b | 0 | 95.00 |' in page
+
+
+def test_saved_runs_make_the_same_files(tmp_path):
+  people = people_of(50)
+  paths = [
+    write_scored(tmp_path / name, people, range(wrong), seed=wrong)
+    for name, wrong in (('one', 3), ('two', 9))
+  ]
+  outputs = [tmp_path / name for name in ('first', 'second', 'third')]
+  done = run_command(
+    *paths, f'--output={outputs[0]}', f'--save={tmp_path}/results'
+  )
+  assert done.returncode == 0, done.stderr
+  saved = sorted((tmp_path / 'results').iterdir())
+  assert [path.name for path in saved] == ['one.json', 'two.json']
+  for output in outputs[1:]:
+    done = run_command(*saved, f'--output={output}')
+    assert done.returncode == 0, done.stderr
+  for name in ('table.md', 'table.json', 'figure7.svg', 'figure8.svg'):
+    one, two, three = ((output / name).read_bytes() for output in outputs)
+    assert one == two == three, name
+
+
+def test_save_keeps_a_hundred_rows_and_the_last(tmp_path):
+  lines = [json.dumps(validation(step)) for step in range(1, 502)]
+  (run,) = finished.load([write_run(tmp_path / 'run', lines=lines)])
+  (saved,) = finished.load([str(finished.save(run, tmp_path / 'results'))])
+  steps = [row['step'] for row in saved.validation]
+  assert len(steps) <= 100 and steps[-1] == 501
+  assert set(np.diff(steps)) == {6}
+  assert (saved.config, saved.results) == (run.config, run.results)
+
+
+def test_load_refuses_a_damaged_saved_run(tmp_path):
+  (tmp_path / 'run.json').write_text('{"validation": []}')
+  with pytest.raises(UserError, match='is not what `compare --save` writes'):
+    finished.load([str(tmp_path / 'run.json')])

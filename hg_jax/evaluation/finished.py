@@ -1,11 +1,14 @@
 """Finished runs and published results, as `compare` sets them side by side.
 
-A run is a workdir with `config.json`, `metrics.jsonl` and `results.json`.
+A run is a workdir with `config.json`, `metrics.jsonl` and `results.json`, or
+what `save` made of it: a small file with all that a comparison needs.
 """
 
+import base64
 import csv
 import dataclasses
 import json
+import subprocess
 import zlib
 from collections.abc import Sequence
 from importlib import resources
@@ -14,20 +17,24 @@ from pathlib import Path
 import numpy as np
 
 from hg_jax.base import config as config_lib
+from hg_jax.base import files
+from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.data.people import People
 from hg_jax.run import checkpoint, writer
 
 # What an evaluation always writes.
 _RESULTS = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
+_ROWS = 100  # of a saved run's validation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-  """What a workdir says about its run.
+  """What a workdir or a saved file says about a run.
 
   Attributes:
-    name: the workdir's own name, or its path where names are not unique.
+    name: the folder's or file's own, or its path where names are not unique.
     config: each setting by its dotted name.
     skeleton: of its joints, which names the metric.
     results: as evaluation wrote `results.json`.
@@ -53,7 +60,7 @@ def load(paths: Sequence[str]) -> list[Run]:
     raise UserError('name the folder of at least one run.')
   if len({folder.resolve() for folder in folders}) < len(folders):
     raise UserError('a run is named twice; name each once.')
-  names = [folder.resolve().name for folder in folders]
+  names = [folder.resolve().name.removesuffix('.json') for folder in folders]
   if len(set(names)) < len(names):
     names = [str(folder) for folder in folders]
   runs = [
@@ -92,6 +99,8 @@ def people_id(
 
 
 def _load(folder: Path, name: str) -> Run:
+  if folder.suffix == '.json':
+    return _load_saved(folder, name)
   if not folder.is_dir():
     raise UserError(f"{folder} is not a folder; name a run's workdir.")
   path = folder / 'results.json'
@@ -116,11 +125,80 @@ def _load(folder: Path, name: str) -> Run:
     raise UserError(f'{folder} has no validation; train to the first one.')
   return Run(
     name=name,
-    config=config_lib.flat(config),
+    # Lists, as a saved run has them.
+    config=json.loads(json.dumps(config_lib.flat(config))),
     skeleton=checkpoint.load_skeleton(folder),
     results=results,
     validation=[rows[step] for step in sorted(rows)],
   )
+
+
+def save(run: Run, folder: Path) -> Path:
+  """Writes what a comparison needs of a run as NAME.json.
+
+  At most 100 rows of its validation are kept, the last one always.
+  """
+  every = -(-len(run.validation) // _ROWS)
+  fields = dataclasses.asdict(run)
+  fields['validation'] = run.validation[::-1][::every][::-1]
+  folder.mkdir(parents=True, exist_ok=True)
+  path = folder / f'{Path(run.name).name}.json'
+  files.write(path, json.dumps(fields, indent=1) + '\n')
+  return path
+
+
+def _load_saved(path: Path, name: str) -> Run:
+  try:
+    fields = json.loads(path.read_text())
+    fields['skeleton'] = skeleton_lib.from_json(fields['skeleton'])
+    return Run(**fields | {'name': name})
+  except (OSError, ValueError, LookupError, TypeError) as error:
+    raise UserError(
+      f'{path} is not what `compare --save` writes ({error}).'
+    ) from error
+
+
+def pack_hits(
+  people: People,
+  correct: dict[str, np.ndarray],  # bool[P, K] by 'below' and 'within'
+) -> dict[str, str]:
+  """Returns who has which joint right, and which is scored, as text.
+
+  People are in the order of their names and indices.
+  """
+  order = np.lexsort((people.person_index, people.image_index, people.image))
+  return {
+    name: base64.b64encode(np.packbits(array[order])).decode()
+    for name, array in (correct | {'scored': people.scored()}).items()
+  }
+
+
+def unpack_hits(run: Run) -> dict[str, np.ndarray]:  # bool[P, K]
+  """The inverse of `pack_hits`."""
+  shape = run.results['people'], len(run.skeleton.joints)
+  return {
+    name: np.unpackbits(
+      np.frombuffer(base64.b64decode(text), np.uint8), count=shape[0] * shape[1]
+    )
+    .reshape(shape)
+    .astype(bool)
+    for name, text in run.results['hits'].items()
+  }
+
+
+def commit() -> str | None:
+  """The commit of this code, with a + if it was changed; None if unknown."""
+  command = ['git', 'describe', '--always', '--exclude=*', '--dirty=+']
+  folder = Path(__file__).parents[2]
+  if not (folder / '.git').exists():
+    return None
+  try:
+    done = subprocess.run(
+      command, cwd=folder, capture_output=True, text=True, check=True
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()
 
 
 def load_published() -> list[dict]:

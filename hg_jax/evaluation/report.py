@@ -67,6 +67,7 @@ def evaluate_run(
   predictions.write(written[0], crops.people, results.joints, results.score)
   if crops.people.labeled.any():
     summary = {
+      'commit': finished.commit(),
       'step': step,
       'split': split,
       'flip_test': config.evaluate.flip_test,
@@ -135,9 +136,7 @@ def _write_submission(
 def _summarize(results: Results, crops: Crops) -> dict:
   """All numbers of an evaluation, as JSON has them."""
   people, metric = crops.people, results.metric
-  influences = metric.influences(
-    results.joints, people.joints, people.labeled, people.reference
-  )
+  correct = metric.correct(results.joints, people.joints, people.reference)
   fine = f'totals_at_{metric.fine:g}'
   limbs = {}
   if metric.kind == 'pck_torso':
@@ -154,7 +153,10 @@ def _summarize(results: Results, crops: Crops) -> dict:
     'skill': 1 - float(results.loss.mean()) / results.zero_loss,
     **metric.summarize(results.counts[-1]),
     **limbs,
-    'standard_error': pck.standard_errors(influences),
+    'standard_error': pck.standard_errors(
+      metric.influences(correct, people.scored())
+    ),
+    'hits': finished.pack_hits(people, correct),
     'stacks': [
       {
         'loss': float(loss),

@@ -236,20 +236,25 @@ class Metric:
       'curve': [_plain(value) for value in curve],
     }
 
-  def influences(
+  def correct(
     self,
     predictions: np.ndarray,  # f32[P, K, 2] px of the image
     joints: np.ndarray,  # f32[P, K, 2] px of the image
-    labeled: np.ndarray,  # bool[P, K]
     reference: np.ndarray,  # f32[P] px of the image
+  ) -> dict[str, np.ndarray]:  # bool[P, K] by the field of `Counts`
+    """Returns which joints are near enough at `threshold`."""
+    error = _error(predictions, joints)
+    radius = self.threshold * reference[:, None]
+    return {'below': error < radius, 'within': error <= radius}
+
+  def influences(
+    self,
+    correct: dict[str, np.ndarray],  # of `correct`
+    scored: np.ndarray,  # bool[P, K], labeled joints that can be measured
   ) -> dict[str, np.ndarray]:  # f64[P], points
     """Returns each person's influence on each total, for standard errors."""
-    error = _error(predictions, joints)
-    labeled = labeled & (reference > 0)[:, None]
-    radius = self.threshold * reference[:, None]
-    correct = {'below': error < radius, 'within': error <= radius}
     return {
-      name: total.influence(correct[total.compare] & labeled, labeled)
+      name: total.influence(correct[total.compare] & scored, scored)
       for name, total in self.totals.items()
     }
 
