@@ -36,7 +36,7 @@ from hg_jax.pictures import plots
 
 def main(paths: list[str]) -> None:
   options = flags.FLAGS
-  if paths and all(map(_is_benchmark, paths)):
+  if paths and all(map(is_benchmark, paths)):
     return print(benchmarks(paths))
   if not options.output and not options.save:
     raise UserError('say where to write: --save=DIR or --output=DIR.')
@@ -64,7 +64,7 @@ def main(paths: list[str]) -> None:
   print(f'{output}: figure7 and figure8 (.png, .svg), table.md, table.json')
 
 
-def _is_benchmark(path: str) -> bool:
+def is_benchmark(path: str) -> bool:
   """Whether a .json is not a saved run."""
   if not path.endswith('.json'):
     return False
