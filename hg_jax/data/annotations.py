@@ -128,6 +128,10 @@ def _read(
       f'{", ".join(map(str, contents)) or "nothing"}, where images, '
       'annotations and categories are needed.'
     )
+  if isinstance(contents, list) and not all(
+    isinstance(row, dict) for row in contents
+  ):
+    raise UserError(f'{path} is a list, but not of objects that are people.')
   for name in ('category', 'flip_pairs'):
     if settings[name] is not None:
       raise UserError(

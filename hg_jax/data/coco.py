@@ -37,6 +37,7 @@ _SIGMAS = (
   0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
 )  # fmt: skip
 METRICS = ('pck_box', 'pck_torso')
+_FARTHEST = 1e6  # px; no image is as large
 
 
 def is_coco(contents: Any) -> bool:
@@ -67,6 +68,9 @@ def read(
   Raises:
     UserError: names the entry that is wrong.
   """
+  for name in ('images', 'annotations', 'categories'):
+    if not isinstance(contents[name], list):
+      raise UserError(f'"{name}" must be a list of objects.')
   chosen = _category(contents['categories'], category)
   skeleton = _skeleton(chosen, flip_pairs, metric or METRICS[0])
   images = _images(contents['images'])
@@ -113,6 +117,9 @@ def _where(annotation: Any, number: int, ids: set) -> str:
 
 
 def _category(categories: list[dict], name: str | None) -> dict:
+  for number, category in enumerate(categories):
+    if not isinstance(category, dict) or not {'id', 'name'} <= category.keys():
+      raise UserError(f'category {number + 1} has no id or no name.')
   with_joints = [c for c in categories if c.get('keypoints')]
   names = ', '.join(str(c['name']) for c in with_joints)
   if not with_joints:
@@ -136,6 +143,10 @@ def _category(categories: list[dict], name: str | None) -> dict:
 def _skeleton(
   category: dict, flip_pairs: Sequence[str] | None, metric: str
 ) -> Skeleton:
+  if not isinstance(category['keypoints'], list):
+    raise UserError(
+      f'"keypoints" of category {category["name"]!r} must be a list of names.'
+    )
   joints = tuple(str(joint) for joint in category['keypoints'])
   if len(set(joints)) < len(joints):
     raise UserError(f'category {category["name"]!r} names a joint twice.')
@@ -143,11 +154,15 @@ def _skeleton(
     flip = skeleton_lib.flip_by_names(joints)
   else:
     flip = skeleton_lib.flip_by_pairs(joints, flip_pairs)
-  limbs = tuple((a - 1, b - 1) for a, b in category.get('skeleton') or ())
-  if any(not 0 <= joint < len(joints) for limb in limbs for joint in limb):
+  numbers = range(1, len(joints) + 1)
+  try:
+    limbs = [(int(a), int(b)) for a, b in category.get('skeleton') or ()]
+  except (TypeError, ValueError):
+    limbs = [(0, 0)]
+  if any(joint not in numbers for limb in limbs for joint in limb):
     raise UserError(
-      f'"skeleton" of category {category["name"]!r} must be pairs of joints '
-      f'from 1 to {len(joints)}.'
+      f'"skeleton" of category {category["name"]!r} must be pairs of joints, '
+      f'counted from 1 to {len(joints)}.'
     )
   if metric not in METRICS:
     raise UserError(
@@ -157,7 +172,7 @@ def _skeleton(
     joints=joints,
     flip=flip,
     groups=skeleton_lib.groups_of(joints, flip),
-    limbs=limbs,
+    limbs=tuple((a - 1, b - 1) for a, b in limbs),
     metric=metric,
     sigmas=_SIGMAS if joints == _NOSE_TO_ANKLE else (),
   )
@@ -200,7 +215,10 @@ def _joints(
   labeled = joints[:, 2] != 0
   for bad, what in (
     (~np.isin(joints[:, 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
-    (labeled & ~np.isfinite(joints).all(axis=1), 'x = {0}, y = {1}'),
+    (
+      labeled & ~(np.abs(joints) < _FARTHEST).all(axis=1),
+      'x = {0}, y = {1}, which must be px of the image',
+    ),
   ):
     if bad.any():
       joint = int(bad.argmax())
@@ -224,7 +242,7 @@ def _box(
       x, y, w, h = (float(value) for value in box)
     except (TypeError, ValueError):
       x = y = w = h = np.nan
-    if not np.isfinite([x, y, w, h]).all():
+    if not (np.abs([x, y, w, h]) < _FARTHEST).all():
       raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')
     if w > 0 and h > 0:
       return x, y, w, h

@@ -43,6 +43,13 @@ def change(field, value):
   return changed
 
 
+def category(**fields):
+  """The flies, their category with other fields."""
+  changed = contents()
+  changed['categories'][0] |= fields
+  return changed
+
+
 def test_validation_is_drawn_by_image(tmp_path):
   path = save(tmp_path / 'a.json', contents(10))
   splits = annotations.load(path, validation_share=0.3).splits
@@ -122,7 +129,22 @@ HOSTILE = {
   'an empty object': ({}, 'it has nothing'),
   'categories by name': (
     contents() | {'categories': {'fly': 1}},
-    'is not COCO keypoints JSON',
+    '"categories" must be a list',
+  ),
+  'no list of images': (contents() | {'images': None}, '"images" must be a'),
+  'a list of numbers': ([1, 2], 'not of objects'),
+  'a joint a million px away': (
+    change('keypoints', [1e30, 1, 2, 3, 4, 2]),
+    'x = 1e',
+  ),
+  'a box a million px wide': (change('bbox', [0, 0, 1e30, 2]), 'has bbox'),
+  'names in one text': (category(keypoints='head,tail'), 'a list of names'),
+  'a name twice': (category(keypoints=['tail', 'tail']), 'a joint twice'),
+  'limbs from 0': (category(skeleton=[[0, 1]]), 'counted from 1 to 2'),
+  'a limb of one joint': (category(skeleton=[[1]]), 'pairs of joints'),
+  'a left joint alone': (
+    category(keypoints=['left_wing', 'tail']),
+    "'left_wing' is of the left",
   ),
 }
 
