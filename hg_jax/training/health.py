@@ -23,7 +23,7 @@ _DELAY = 2  # steps
 # A network that learns is above this after an epoch (SPEC 0.8), if the epoch
 # has more updates than networks take to get down to all-zero heatmaps.
 _PLATEAU_SKILL = 0.05
-_PLATEAU_UPDATES = 250
+_PLATEAU_UPDATES = 500
 _MOST_WAITING = 0.1  # share of the time
 
 
