@@ -1,16 +1,28 @@
 """Writes a run's network as one file, for use without hg_jax.
 
   python -m hg_jax.export --workdir=RUN --output=pose.stablehlo
+      [--format=tflite]
 
 The file is a function from crops, u8[B, S, S, 3] RGB, to joints, f32[B, K, 2]
 px of the crop, and scores, f32[B, K]: it normalizes, runs the network (twice,
-with the flip test) and decodes. B may be any number; CPU and CUDA run it:
+with the flip test) and decodes.
+
+stablehlo   B may be any number; CPU and CUDA run it, with nothing but jax:
 
   data = open('pose.stablehlo', 'rb').read()
   function = jax.export.deserialize(bytearray(data))
   joints, scores = function.call(crops)
+  names = json.loads(function.fun_name)['joints']
+
+tflite      B is 1; for LiteRT on phones. The file is a ZIP archive, too, whose
+            joints.txt has the names, as TensorFlow Lite's metadata are stored
 """
 
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +50,9 @@ def define_flags() -> None:
     'checkpoint', 'best', "Of the run: 'best', 'latest' or a step."
   )
   flags.DEFINE_string('output', None, 'The file to write.')
+  flags.DEFINE_enum(
+    'format', 'stablehlo', list(_FORMATS), "The file's, for JAX or for phones."
+  )
   flags.DEFINE_bool(
     'flip_test', True, 'Average with the mirrored crop; takes twice as long.'
   )
@@ -53,6 +68,7 @@ def main(argv: list[str]) -> None:
   config = checkpoint.load_config(workdir)
   skeleton = checkpoint.load_skeleton(workdir)
   _, variables = inference.load_variables(workdir, config, FLAGS.checkpoint)
+  serialize = _FORMATS[FLAGS.format]
   data = serialize(config, variables, skeleton, flip_test=FLAGS.flip_test)
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -66,20 +82,67 @@ def main(argv: list[str]) -> None:
   )
 
 
-def serialize(
+def to_stablehlo(
   config: Config, variables: dict, skeleton: Skeleton, *, flip_test: bool
 ) -> bytes:
   """Serializes the weights and the function from crops to joints and scores."""
-  model = hourglass.create_model(config, joints=len(skeleton.joints))
-  flip = skeleton.flip if flip_test else None
-  predict = partial(inference.predict, model, variables, flip=flip)
+  find = _function(config, variables, skeleton, flip_test=flip_test)
   (batch,) = jax.export.symbolic_shape('batch')
   size = config.data.image_size
   crops = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)
-  function = jax.jit(lambda crops: predict(crops)[:2])
-  return bytes(
-    jax.export.export(function, platforms=_PLATFORMS)(crops).serialize()
+  exported = jax.export.export(jax.jit(find), platforms=_PLATFORMS)(crops)
+  names = json.dumps({'joints': skeleton.joints})
+  return bytes(dataclasses.replace(exported, fun_name=names).serialize())
+
+
+def to_tflite(
+  config: Config, variables: dict, skeleton: Skeleton, *, flip_test: bool
+) -> bytes:
+  """Converts the function of one crop to TensorFlow Lite.
+
+  Raises:
+    UserError: this version of JAX has no converter, or the input is too small.
+  """
+  import tensorflow as tf
+
+  size = config.data.image_size
+  if size < 128:
+    # Its lowest features are of one pixel, on which the converter fails.
+    raise UserError(
+      f'TensorFlow Lite takes inputs of 128 px or more, not {size}.'
+    )
+
+  try:
+    from jax.experimental import jax2tf
+  except ImportError as error:
+    raise UserError(
+      f'jax {jax.__version__} has no jax2tf, which tflite needs.'
+    ) from error
+  find = tf.function(
+    jax2tf.convert(_function(config, variables, skeleton, flip_test=flip_test)),
+    input_signature=[tf.TensorSpec((1, size, size, 3), tf.uint8, 'crop')],
+    autograph=False,
   )
+  converter = tf.lite.TFLiteConverter.from_concrete_functions(
+    [find.get_concrete_function()]
+  )
+  file = io.BytesIO(converter.convert())
+  with zipfile.ZipFile(file, 'a') as archive:
+    archive.writestr('joints.txt', '\n'.join(skeleton.joints) + '\n')
+  return file.getvalue()
+
+
+def _function(
+  config: Config, variables: dict, skeleton: Skeleton, *, flip_test: bool
+) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
+  """Returns the function from crops to joints and scores."""
+  model = hourglass.create_model(config, joints=len(skeleton.joints))
+  flip = skeleton.flip if flip_test else None
+  predict = partial(inference.predict, model, variables, flip=flip)
+  return lambda crops: predict(crops)[:2]
+
+
+_FORMATS = {'stablehlo': to_stablehlo, 'tflite': to_tflite}
 
 
 if __name__ == '__main__':

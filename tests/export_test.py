@@ -1,7 +1,9 @@
 """An exported file is the run's network, without hg_jax."""
 
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import jax.export
@@ -9,9 +11,13 @@ import numpy as np
 import pytest
 
 from hg_jax import export
+from hg_jax.base.config import Config, Data, Model
+from hg_jax.base.errors import UserError
 from hg_jax.data import examples, images, records
 from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
+from hg_jax.evaluation.predictor import Predictor
+from hg_jax.model import hourglass
 from hg_jax.run import checkpoint
 
 
@@ -21,24 +27,28 @@ def exported(tiny_run, tmp_path_factory) -> Path:
   config = checkpoint.load_config(tiny_run)
   _, variables = inference.load_variables(tiny_run, config, 'best')
   path.write_bytes(
-    export.serialize(config, variables, SKELETON, flip_test=True)
+    export.to_stablehlo(config, variables, SKELETON, flip_test=True)
   )
   return path
 
 
 @pytest.fixture(scope='module')
 def crops(tiny_run, prepared) -> np.ndarray:
+  return crops_of(checkpoint.load_config(tiny_run), prepared)
+
+
+def crops_of(config, prepared) -> np.ndarray:
   """The validation people as evaluation shows them to the network."""
-  config = checkpoint.load_config(tiny_run)
   people = records.read(prepared, 'valid')
   shown, _ = examples.evaluation(people, config, first=0, count=len(people))
+  size = config.data.image_size
   crops = np.array(
     [
-      images.warp(people.decode(row), map_, config.data.image_size)
+      images.warp(people.decode(row), map_, size)
       for row, map_ in zip(shown.row, shown.crop_to_input, strict=True)
     ]
   )
-  assert crops.shape == (6, 64, 64, 3) and crops.std() > 20
+  assert crops.shape == (6, size, size, 3) and crops.std() > 20
   return crops
 
 
@@ -56,13 +66,14 @@ def test_exported_function_finds_the_runs_joints(
 PROGRAM = """
 import sys
 sys.modules['hg_jax'] = None
-import jax.export, numpy
+import json, jax.export, numpy
 function = jax.export.deserialize(bytearray(open(sys.argv[1], 'rb').read()))
 assert set(function.platforms) == {'cpu', 'cuda'}
 crops = numpy.load(sys.argv[2])
 for count in (1, 3):
   joints, scores = function.call(crops[:count])
   assert joints.shape == (count, 16, 2) and scores.shape == (count, 16)
+assert json.loads(function.fun_name)['joints'][:2] == ['r_ankle', 'r_knee']
 numpy.savez(sys.argv[2] + '.npz', joints=joints, scores=scores)
 """
 
@@ -79,6 +90,38 @@ def test_exported_file_needs_nothing_but_jax(
   joints, scores, _ = tiny_predictor.people(crops)
   np.testing.assert_allclose(theirs['joints'], joints[:3], atol=0.05)
   np.testing.assert_allclose(theirs['scores'], scores[:3], atol=1e-5)
+
+
+def test_tflite_file_finds_the_joints_of_the_network(prepared):
+  tf = pytest.importorskip('tensorflow')
+  config = Config(model=Model(stacks=1, features=8), data=Data(image_size=128))
+  model = hourglass.create_model(config, joints=16)
+  variables = hourglass.create_variables(model, 0, 128)
+  data = export.to_tflite(config, variables, SKELETON, flip_test=True)
+  with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    assert archive.read('joints.txt').decode().split() == list(SKELETON.joints)
+  runtime = tf.lite.Interpreter(model_content=data)
+  runtime.allocate_tensors()
+  (crop,) = runtime.get_input_details()
+  assert crop['shape'].tolist() == [1, 128, 128, 3]
+  predictor = Predictor(model, variables, SKELETON, image_size=128)
+  crops = crops_of(config, prepared)[:3]
+  expected_joints, expected_scores, _ = predictor.people(crops, size=1)
+  for person, picture in enumerate(crops):
+    runtime.set_tensor(crop['index'], picture[None])
+    runtime.invoke()
+    joints, scores = sorted(
+      (runtime.get_tensor(o['index']) for o in runtime.get_output_details()),
+      key=lambda output: -output.ndim,
+    )
+    np.testing.assert_allclose(joints[0], expected_joints[person], atol=0.05)
+    np.testing.assert_allclose(scores[0], expected_scores[person], atol=1e-5)
+
+
+def test_tflite_refuses_inputs_of_64_px():
+  config = Config(data=Data(image_size=64))
+  with pytest.raises(UserError, match='128 px or more, not 64'):
+    export.to_tflite(config, {}, SKELETON, flip_test=True)
 
 
 def test_command_asks_for_a_missing_flag(tiny_run):

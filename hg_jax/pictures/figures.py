@@ -222,7 +222,10 @@ def save_overlays(
         )
       )
     if pictures:
-      title = f'{choice.capitalize()} {len(pictures)} of {len(names):,} people'
+      title = (
+        f'{choice.capitalize()} {len(pictures)} of {len(names):,} people; '
+        'within a ring is correct'
+      )
       page = sheet(pictures, columns=4, title=title, legend=LEGEND)
       paths.append(pathlib.Path(directory) / f'overlay_{choice}.png')
       write(paths[-1], page)
