@@ -91,7 +91,8 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
-        **(policy if writable else {'read_only': True}),
+        # Not orbax's `read_only`, which logs warnings.
+        **(policy if writable else {}),
         # Without it orbax does not write the metrics that BestN reads.
         best_fn=lambda metrics: metrics[METRIC],
         best_mode='max',
