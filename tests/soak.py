@@ -9,6 +9,7 @@ equal to the bit, and metrics.jsonl must hold every record once.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -57,18 +58,35 @@ def start(config: Config, workdir: Path, cache: Path) -> subprocess.Popen:
   )
 
 
-def saving(workdir: Path) -> bool:
-  return any((workdir / 'checkpoints').glob('*.orbax-checkpoint-tmp*'))
+def saves(workdir: Path) -> set[int]:
+  """The inodes of checkpoints that are being written, or were at a kill."""
+  folders = (workdir / 'checkpoints').glob('*.orbax-checkpoint-tmp*')
+  inodes = set()
+  for folder in folders:
+    with contextlib.suppress(FileNotFoundError):  # It is whole by now.
+      inodes.add(folder.stat().st_ino)
+  return inodes
+
+
+def seconds_to_first_save(run: subprocess.Popen, workdir: Path) -> float:
+  began = time.monotonic()
+  while run.poll() is None and not saves(workdir):
+    time.sleep(0.01)
+  return time.monotonic() - began
 
 
 def kill_at_some_time(
-  run: subprocess.Popen, workdir: Path, longest: float, in_save: bool
+  run: subprocess.Popen,
+  workdir: Path,
+  leftover: set[int],
+  longest: float,
+  in_save: bool,
 ) -> bool | None:
   """Whether a checkpoint was being written then; None: the run was done."""
   wait = random.uniform(0, longest)
   began = time.monotonic()
   while run.poll() is None:
-    if in_save and saving(workdir):
+    if in_save and saves(workdir) - leftover:
       time.sleep(random.uniform(0, 0.05))
       break
     if not in_save and time.monotonic() > began + wait:
@@ -78,7 +96,7 @@ def kill_at_some_time(
     if run.returncode:
       sys.exit(f'the run failed:\n{(workdir / "log").read_text()[-3000:]}')
     return None
-  during = saving(workdir)
+  during = bool(saves(workdir) - leftover)
   run.kill()
   run.wait()
   return during
@@ -137,13 +155,17 @@ def main() -> None:
   )
   began = time.monotonic()
   alone = start(config, folder / 'alone', folder / 'compiled')
+  starting = seconds_to_first_save(alone, folder / 'alone')
   assert alone.wait() == 0, (folder / 'alone' / 'log').read_text()
   print(f'left alone, it took {time.monotonic() - began:.0f} s')
   kills = in_saves = 0
   workdir = folder / 'killed'
   while kills < arguments.kills:
+    leftover = saves(workdir)
     run = start(config, workdir, folder / 'compiled')
-    during = kill_at_some_time(run, workdir, 15, in_save=kills % 2 == 0)
+    during = kill_at_some_time(
+      run, workdir, leftover, 1.5 * starting, in_save=kills % 2 == 0
+    )
     if during is None:
       sys.exit(f'done after {kills} kills: give more --steps')
     kills += 1
