@@ -1,0 +1,63 @@
+"""A trained network as plain files, without orbax and without pickle.
+
+  weights.npz   every array under its path, such as params/stem/conv/kernel
+  config.json   the settings and the skeleton that it was trained with
+
+A folder of the two serves wherever a run's folder is asked for weights: to
+predict, evaluate, export or begin from. The package ships one, `BOX`.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from hg_jax.base.errors import UserError
+
+BOX = Path(__file__).parents[1] / 'weights' / 'person128'
+_FILE = 'weights.npz'
+
+
+def is_bundle(folder: Path) -> bool:
+  """Whether the folder holds weights in this form."""
+  return (folder / _FILE).is_file()
+
+
+def save(folder: Path, variables: dict[str, Any]) -> Path:
+  """Writes the weights; returns the file."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
+  path = folder / _FILE
+  np.savez(path, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
+  return path
+
+
+def load(
+  folder: Path,
+  like: dict[str, Any],  # shapes and dtypes, as `hourglass.variables_like`
+) -> dict[str, Any]:  # the same tree of NumPy arrays
+  """Reads the weights of a network.
+
+  Raises:
+    UserError: the file is damaged, or it is of another network.
+  """
+  path = folder / _FILE
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+  except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    raise UserError(f'{path} cannot be read ({error}).') from error
+  leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
+  wanted = {_name(keys): leaf.shape for keys, leaf in leaves}
+  found = {name: array.shape for name, array in arrays.items()}
+  if different := sorted(wanted.items() ^ found.items()):
+    raise UserError(
+      f'{path} is of another network than its config.json: see '
+      f'{different[0][0]}.'
+    )
+  return jax.tree.unflatten(treedef, [arrays[name] for name in wanted])
+
+
+def _name(keys: tuple) -> str:
+  return '/'.join(key.key for key in keys)

@@ -1,0 +1,46 @@
+import jax
+import numpy as np
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.run import bundle
+
+
+def variables() -> dict:
+  draw = np.random.default_rng(0).standard_normal
+  return {
+    'params': {'stem': {'kernel': draw((3, 2)), 'bias': draw(2)}},
+    'batch_stats': {'norm': {'mean': draw(4).astype(np.float32)}},
+  }
+
+
+def test_load_returns_what_save_wrote(tmp_path):
+  saved = variables()
+  bundle.save(tmp_path, saved)
+  loaded = bundle.load(tmp_path, saved)
+  jax.tree.map(np.testing.assert_array_equal, loaded, saved)
+  jax.tree.map(lambda a, b: a.dtype == b.dtype or pytest.fail(), loaded, saved)
+
+
+def test_load_refuses_another_network_by_name(tmp_path):
+  bundle.save(tmp_path, variables())
+  other = variables()
+  other['params']['stem']['bias'] = np.zeros(3)
+  with pytest.raises(UserError, match='params/stem/bias'):
+    bundle.load(tmp_path, other)
+
+
+@pytest.mark.parametrize('damage', ['cut', 'flipped', 'pickled', 'empty'])
+def test_load_names_a_damaged_file(tmp_path, damage):
+  path = bundle.save(tmp_path, variables())
+  data = bytearray(path.read_bytes())
+  if damage == 'pickled':
+    np.savez(path, bias=np.array([{}], object))
+  elif damage == 'flipped':
+    start = data.index(b'kernel.npy') + 200
+    data[start] ^= 1
+    path.write_bytes(data)
+  else:
+    path.write_bytes(data[: len(data) // 2 if damage == 'cut' else 0])
+  with pytest.raises(UserError, match=r'weights\.npz cannot be read'):
+    bundle.load(tmp_path, variables())
