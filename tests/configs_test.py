@@ -63,6 +63,13 @@ def test_experiments_differ_as_in_the_report():
   assert differences('adam16_hg2', 'adam16') == {'model.stacks': 2}
 
 
+def test_two_more_runs_part_what_the_report_changes_together():
+  rate = {'optimizer.learning_rate': 2.5e-4}
+  assert differences('adam8_slow', 'adam8') == rate
+  halves = {'accumulate_steps': 2}
+  assert differences('rmsprop16_halves', 'rmsprop16') == halves
+
+
 def test_settings_are_all_read_somewhere():
   read = set()
   for path in (ROOT / 'hg_jax').rglob('*.py'):
