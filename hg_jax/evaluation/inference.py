@@ -16,7 +16,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.model import heatmaps, hourglass
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.model.hourglass import StackedHourglass
-from hg_jax.run import checkpoint
+from hg_jax.run import bundle, checkpoint
 
 
 def infer(
@@ -73,6 +73,8 @@ def load_variables(
   """
   joints = len(checkpoint.load_skeleton(workdir).joints)
   like = hourglass.variables_like(config, joints=joints)
+  if bundle.is_bundle(workdir):
+    return 0, bundle.load(workdir, like)
   ema = bool(config.ema_decay) if ema is None else ema
   while True:
     with closing(checkpoint.Checkpoints(workdir)) as checkpoints:

@@ -3,8 +3,8 @@
   weights.npz   every array under its path, such as params/stem/conv/kernel
   config.json   the settings and the skeleton that it was trained with
 
-A folder of the two serves wherever a run's folder is asked for weights: to
-predict, evaluate, export or begin from. The package ships one, `BOX`.
+A folder of the two serves wherever a run's folder is asked for its weights:
+to predict, evaluate, export or begin from.
 """
 
 import zipfile
@@ -16,7 +16,6 @@ import numpy as np
 
 from hg_jax.base.errors import UserError
 
-BOX = Path(__file__).parents[1] / 'weights' / 'person128'
 _FILE = 'weights.npz'
 
 

@@ -405,16 +405,13 @@ def require_same_run(workdir: Path, config: Config) -> None:
     )
 
 
-def require_same_weights(
-  workdir: Path, config: Config, skeleton: Skeleton
-) -> None:
+def require_same_weights(workdir: Path, config: Config) -> None:
   """Refuses to begin with the weights of another network.
 
   Raises:
     UserError: names the settings that differ, with both values.
   """
   _require_same(workdir, ['model.stacks', 'model.features'], config)
-  require_same_joints(workdir, skeleton)
 
 
 def require_same_joints(workdir: Path, skeleton: Skeleton) -> None:

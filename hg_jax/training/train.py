@@ -11,13 +11,14 @@ import numpy as np
 import optax
 
 from hg_jax.base import files
+from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import datasets, examples, images, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
-from hg_jax.model import hourglass
+from hg_jax.model import hourglass, transfer
 from hg_jax.run import checkpoint, processes
 from hg_jax.run.checkpoint import Checkpoints
 from hg_jax.run.signals import SignalWatch
@@ -145,9 +146,15 @@ def _initial_state(
   if not config.init_from:
     return train_step.create_train_state(config, tx, joints=joints)
   origin = Path(config.init_from)
-  checkpoint.require_same_weights(origin, config, skeleton)
+  checkpoint.require_same_weights(origin, config)
   _, variables = inference.load_variables(
     origin, checkpoint.load_config(origin), 'best'
+  )
+  state = train_step.create_train_state(config, tx, joints=joints)
+  variables = transfer.carry_over(
+    variables,
+    state.variables,
+    skeleton_lib.matches(checkpoint.load_skeleton(origin), skeleton),
   )
   return train_step.create_train_state_from(config, tx, variables)
 
