@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.io
-from mpii_mat_test import struct_array
+from matlab import struct_array
 
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
