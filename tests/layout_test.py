@@ -81,6 +81,15 @@ def test_readme_layout_lists_every_room():
   assert sorted(rooms()) == sorted({room(name) for name in modules(ROOT)})
 
 
+def test_readme_layout_names_files_that_exist():
+  layout = README.split('\n## Layout')[1]
+  rows = re.findall(r'^\| `(hg_jax/\w*/?)` \| (.*) \|$', layout, re.M)
+  assert len(rows) == len(rooms())
+  for folder, contents in rows:
+    for name in re.findall(r'`(\w+)`', contents):
+      assert (ROOT / folder / f'{name}.py').is_file(), f'{folder}{name}'
+
+
 def test_imports_go_down_the_layout():
   assert upward(modules(ROOT)) == []
 
