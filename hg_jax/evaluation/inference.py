@@ -16,7 +16,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.model import heatmaps, hourglass
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.model.hourglass import StackedHourglass
-from hg_jax.run import bundle, checkpoint
+from hg_jax.run import bundle, checkpoint, integrity
 
 
 def infer(
@@ -81,7 +81,7 @@ def load_variables(
       steps = _candidates(workdir, checkpoints, which)
       try:
         return _first_whole(checkpoints, steps, like, ema=ema)
-      except checkpoint.Deleted:
+      except integrity.Deleted:
         continue  # By the run, which trains and has a later one.
 
 
@@ -113,7 +113,7 @@ def _first_whole(
   for step in steps:
     try:
       return step, checkpoints.restore_weights(step, like, ema=ema)
-    except checkpoint.Corrupt as error:
+    except integrity.Corrupt as error:
       mistake = error
       print(f'warning: {error}', file=sys.stderr)
   raise UserError(f'{mistake}; choose another checkpoint.')

@@ -11,10 +11,8 @@ import dataclasses
 import errno
 import json
 import os
-import re
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +21,6 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from flax.traverse_util import flatten_dict
 from orbax.checkpoint import checkpoint_managers
 
 from hg_jax.base import config as config_lib
@@ -32,28 +29,12 @@ from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import saved_skeleton
+from hg_jax.run import integrity
+from hg_jax.run.integrity import Corrupt
 from hg_jax.run.train_state import TrainState
 
 METRIC = 'all_joints'  # the best checkpoint has the highest
 _DELETED = 'deleted'  # a folder within that of the checkpoints
-# tensorstore's statuses of files that are missing or have the wrong contents;
-# all others, such as RESOURCE_EXHAUSTED, may pass.
-_DAMAGE = (
-  'DATA_LOSS',
-  'FAILED_PRECONDITION',
-  'INVALID_ARGUMENT',
-  'NOT_FOUND',
-  'OUT_OF_RANGE',
-)
-_OLD_STEM = 64  # channels of the first convolution, once of every network
-
-
-class Corrupt(Exception):
-  """A checkpoint differs from what was saved; says how."""
-
-
-class Deleted(Exception):
-  """The run deleted a checkpoint while it was being read."""
 
 
 class Checkpoints:
@@ -144,7 +125,10 @@ class Checkpoints:
           state=ocp.args.PyTreeSave(sections),
           checksums=ocp.args.JsonSave(
             {
-              name: {'layout': _layout(tree), 'crc32': _crc32(tree)}
+              name: {
+                'layout': integrity.layout(tree),
+                'crc32': integrity.crc32(tree),
+              }
               for name, tree in sections.items()
             }
           ),
@@ -228,43 +212,24 @@ class Checkpoints:
       shapes, restore_args=as_numpy, partial_restore=partial
     )
     folder = self._workdir / 'checkpoints' / str(step)
-    with self._reading(folder):
+    with integrity.reading(folder):
       saved = self._manager.restore(
         step, args=ocp.args.Composite(checksums=ocp.args.JsonRestore())
       ).checksums
-      layouts = {name: _layout(section) for name, section in tree.items()}
+      layouts = {
+        name: integrity.layout(section) for name, section in tree.items()
+      }
       if any(saved.get(n, {}).get('layout') != layouts[n] for n in tree):
-        raise UserError(_other_layout(folder, tree))
+        raise UserError(integrity.other_layout(folder, tree))
       sections = self._manager.restore(
         step, args=ocp.args.Composite(state=args)
       ).state
     for name, section in sections.items():
-      if _crc32(section) != saved[name]['crc32']:
+      if integrity.crc32(section) != saved[name]['crc32']:
         raise Corrupt(
           f'{folder} is damaged: its {name} differs from what was saved'
         )
     return sections
-
-  @contextmanager
-  def _reading(self, folder: Path) -> Iterator[None]:
-    """Tells damage from what may pass, such as too many open files."""
-    try:
-      yield
-    # What orbax and tensorstore raise for a file that is missing or malformed.
-    except (ValueError, KeyError, TypeError, OSError, MemoryError) as error:
-      reason = ' '.join((str(error) or repr(error)).split())[:120]
-      status = re.match('([A-Z_]+): ', str(error))
-      passing = status and status[1] not in _DAMAGE
-      if isinstance(error, (OSError, MemoryError)):
-        passing = not isinstance(error, FileNotFoundError)
-      if passing:
-        raise UserError(
-          f'{folder} cannot be read now: {reason}. It is left as it is; mend '
-          'that and try again.'
-        ) from error
-      if not folder.exists():
-        raise Deleted(folder) from error
-      raise Corrupt(f'{folder} cannot be read ({reason})') from error
 
   def close(self) -> None:
     """Waits until the last checkpoint is saved.
@@ -300,42 +265,6 @@ def _sections(state: TrainState) -> dict[str, Any]:
     for field in dataclasses.fields(state)
   }
   return {name: value for name, value in values.items() if value is not None}
-
-
-def _layout(tree: Any) -> int:
-  """Returns a checksum of the names, dtypes and shapes of a tree."""
-  lines = [
-    f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  ]
-  return zlib.crc32('\n'.join(lines).encode())
-
-
-def _other_layout(folder: Path, tree: dict[str, Any]) -> str:
-  """Says why a checkpoint does not hold the tree that was asked for."""
-  kernel = ('params', 'stem', 'conv', 'kernel')
-  for name in ('variables', 'ema'):
-    wanted = flatten_dict(tree.get(name, {})).get(kernel)
-    if wanted is None:
-      continue
-    handler = ocp.PyTreeCheckpointHandler()
-    saved = handler.metadata(folder.resolve() / 'state').tree.get(name, {})
-    saved = flatten_dict(saved).get(kernel)
-    if saved and saved.shape[-1] == _OLD_STEM != wanted.shape[-1]:
-      return (
-        f'{folder} was saved before the stem scaled with features: its first '
-        f'convolution has {_OLD_STEM} channels, now it has '
-        f'{wanted.shape[-1]}; train it again.'
-      )
-  return f'{folder} is of another network or optimizer.'
-
-
-def _crc32(tree: Any) -> int:
-  """Returns a checksum of the numbers in a tree."""
-  value = 0
-  for leaf in jax.tree.leaves(tree):
-    value = zlib.crc32(np.ascontiguousarray(leaf), value)
-  return value
 
 
 def save_config(workdir: Path, config: Config, skeleton: Skeleton) -> None:

@@ -14,7 +14,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import mpii
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint
+from hg_jax.run import checkpoint, integrity
 from hg_jax.run.train_state import TrainState
 
 
@@ -190,7 +190,7 @@ def test_reading_checkpoints_makes_no_folder(tmp_path):
 def test_a_checkpoint_deleted_while_read_is_not_damaged(workdir):
   reader = checkpoint.Checkpoints(workdir)
   shutil.rmtree(workdir / 'checkpoints' / '10')
-  with pytest.raises(checkpoint.Deleted):
+  with pytest.raises(integrity.Deleted):
     reader.restore_weights(10, state(0).variables, ema=False)
   reader.close()
 
