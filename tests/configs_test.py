@@ -125,7 +125,7 @@ IMPOSSIBLE = {
   'ema_decay': [1.0, -0.1, *NUMBERS.values()],
   'model': [None, config_lib.Data(), {'stacks': 2}],
   'model.stacks': [0, 2.0],
-  'model.features': [7, 0],
+  'model.features': [6, 0],
   'model.dtype': ['float16'],
   'model.scan': [1, 'no'],
   'data.dir': [None, 3],

@@ -40,7 +40,7 @@ def _setting(default: Any, **allowed: Any):
 class Model:
   stacks: int = _setting(8, least=1)
   # Channels of every hourglass.
-  features: int = _setting(256, least=2, multiple_of=2)
+  features: int = _setting(256, least=4, multiple_of=4)
   # Of the computation.
   dtype: str = _setting('float32', choices=('float32', 'bfloat16'))
   # BatchNorm statistics over the whole batch, whatever the number of devices.
