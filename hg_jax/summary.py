@@ -1,22 +1,25 @@
-"""Says what a run would cost, before anyone waits for it.
+"""Says what a network costs, from its shapes alone: nothing is compiled.
 
   python -m hg_jax.summary --config=configs/adam16.py [--config.x=y]
 
 Needs no data and no accelerator. `python -m hg_jax.benchmark --what=step`
-measures instead.
+measures time, and the memory of a step.
 """
 
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
 from absl import flags
 
 from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.model.heatmaps import STRIDE
-from hg_jax.training import cost
+from hg_jax.model import hourglass
+from hg_jax.training import optimizer, train_step
 
 FLAGS = flags.FLAGS
-
-_BATCHES = (1, 2, 4, 8, 16, 32, 64)  # people a device
 
 
 def define_flags() -> None:
@@ -36,64 +39,52 @@ def main(argv: list[str]) -> None:
 
 
 def describe(config: Config, *, joints: int) -> str:
-  """Parameters by part, arithmetic and memory, as a table for people."""
-  return '\n\n'.join(
-    [
-      _parameters(config, joints),
-      _arithmetic(config, joints),
-      _memory(config, joints),
-    ]
-  )
-
-
-def _parameters(config: Config, joints: int) -> str:
-  counts = cost.parameters(config, joints=joints)
-  rows = {'stem': counts['stem']}
-  for name, count in counts.items():
-    stack, _, part = name.partition(' ')
-    if part:
-      rows[stack] = rows.get(stack, 0) + count
-    if stack == 'stack0':
-      rows[f'  of which {part}'] = count
-  rows['total'] = sum(counts.values())
-  return '\n'.join(
-    ['parameters', *(f'  {name:<28}{n:>12,}' for name, n in rows.items())]
-  )
-
-
-def _arithmetic(config: Config, joints: int) -> str:
+  """Returns the parameters by part, the arithmetic and the state's memory."""
+  model = hourglass.create_model(config, joints=joints)
+  model = model.clone(scan=False, axis_name=None)
   size = config.data.image_size
-  giga = cost.multiplications(config, joints=joints) / 1e9
+  image = np.zeros((1, size, size, 3), np.uint8)
+  tabulate = nn.tabulate(
+    model,
+    jax.random.key(0),
+    depth=1,
+    console_kwargs={'width': 110, 'force_terminal': False},
+  )
+  tx = optimizer.make_optimizer(config)
+  state = train_step.train_state_like(config, tx, joints=joints)
+  memory = {
+    'weights and batch statistics': state.variables,
+    'gradients': state.variables['params'],
+    config.optimizer.name: state.opt_state,
+    'moving average': state.ema,
+  }
   return '\n'.join(
     [
-      f'input {size} x {size} px, heatmaps {size // STRIDE} x {size // STRIDE}',
-      f'{giga:.2f} G multiply-accumulates an image forward; about three times '
-      'that to train on it',
+      tabulate(image, train=False).strip(),
+      f'{forward_flops(config, joints=joints) / 1e9:.2f} GFLOP an image '
+      'forward; about three times that to train on it',
+      'memory of training on each device, without activations:',
+      *(f'  {n:<30}{_bytes(x) / 2**20:>8.0f} MiB' for n, x in memory.items()),
     ]
   )
 
 
-def _memory(config: Config, joints: int) -> str:
-  there = cost.memory(config, joints=joints)
-  rows = {
-    'weights': there.weights,
-    'gradients': there.gradients,
-    f'{config.optimizer.name}': there.optimizer,
-    'activations of an image': there.activations,
-  }
-  lines = ['memory of training on each device, at most']
-  lines += [f'  {name:<28}{n / 2**20:>10.0f} MiB' for name, n in rows.items()]
-  for batch in _BATCHES:
-    if batch % config.accumulate_steps == 0:
-      total = there.of(batch, accumulate_steps=config.accumulate_steps)
-      lines.append(
-        f'  {f"with {batch} people a device":<28}{total / 2**30:>10.1f} GiB'
-      )
-  lines.append(
-    'XLA needed 0.74 to 0.88 of the activations on a CPU. A GPU also '
-    'needs room for its convolutions.'
+def forward_flops(config: Config, *, joints: int) -> float:
+  """Returns XLA's count of operations on one image, two a multiplication.
+
+  It is a GPU's, whose convolutions are plain ones, on whatever machine.
+  """
+  model = hourglass.create_model(config, joints=joints)
+  size = config.data.image_size
+  forward = jax.jit(lambda v, x: model.apply(v, x, train=False)).trace(
+    hourglass.variables_like(config, joints=joints),
+    jax.ShapeDtypeStruct((1, size, size, 3), np.uint8),
   )
-  return '\n'.join(lines)
+  return forward.lower(lowering_platforms=('cuda',)).cost_analysis()['flops']
+
+
+def _bytes(tree: Any) -> int:
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 if __name__ == '__main__':
