@@ -1,69 +1,320 @@
-"""Times the parts of training on this machine.
+"""Times the parts of training and of its use on this machine.
 
-  python -m hg_jax.benchmark --what=input [--data_dir=data/mpii] [--json]
-  python -m hg_jax.benchmark --what=step --config=configs/adam16.py [--json]
+  python -m hg_jax.benchmark --what=step [--config=configs/adam16.py] [--json]
+  python -m hg_jax.benchmark --what=inference --stacks=2 --against=torch
+  python -m hg_jax.benchmark --what=evaluate
+  python -m hg_jax.benchmark --what=input [--data_dir=data/mpii]
 
-`step`: the train step of a config, on all devices here.
-`input`: making training batches on one core, by stage and whole, beside
-decoding the same crops alone. Rounds of the two alternate, so that a busy
-machine slows both; the medians over the rounds are reported.
+`step`: the train step, on all devices here, on pictures of noise.
+`inference`: a batch of pictures to heatmaps, on one device.
+`evaluate`: an evaluation, from prepared crops to counts.
+`input`: making training batches on one core, by stage and whole, and decoding
+the same crops alone.
+
+What is compared takes turns, round by round, so that a busy machine slows
+both; medians over the rounds are reported, and of ratios the extremes, too.
+The JSON of two commits compares with `python -m hg_jax.compare A.json B.json`.
 """
 
 import json
 import os
 import platform
+import statistics
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from tqdm import trange
 
-from hg_jax.base import affine
 from hg_jax.base.command import define_config, given_config, run
-from hg_jax.base.config import Augment, Config
+from hg_jax.base.config import Config, check
 from hg_jax.base.errors import UserError
-from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import augmentation, examples, images, records
-from hg_jax.data.people import People
-from hg_jax.data.records import Crops
+from hg_jax.base.timing import spread, take_turns
+from hg_jax.data import input_timing, records
+from hg_jax.evaluation import evaluate
+from hg_jax.model import hourglass
+from hg_jax.model.heatmaps import STRIDE
+from hg_jax.training import health, optimizer, train, train_step
+from hg_jax.training.torch_peer import TorchPeer
 
 FLAGS = flags.FLAGS
 
-_JOINTS = 16  # of a person made of noise
-_STAGES = ('draw', 'decode', 'warp', 'color', 'heatmaps')
+_ROUND = 1.0  # s that a round of steps takes at least
 
 
 def define_flags() -> None:
-  flags.DEFINE_enum('what', 'input', ['input', 'step'], 'What to time.')
+  flags.DEFINE_enum(
+    'what', 'input', ['step', 'inference', 'evaluate', 'input'], 'What to time.'
+  )
+  define_config('A file under configs/; the defaults, 8 stacks, without it.')
+  for name, what in {
+    'stacks': "Instead of the config's.",
+    'features': 'Likewise.',
+    'image_size': 'Likewise, px.',
+    'batch': 'Likewise; of all devices.',
+  }.items():
+    flags.DEFINE_integer(name, None, what, lower_bound=1)
+  flags.DEFINE_integer(
+    'joints', 16, 'How many the network finds.', lower_bound=1
+  )
+  flags.DEFINE_enum(
+    'against', None, ['torch'], 'Of step and inference: time PyTorch, too.'
+  )
   flags.DEFINE_string(
     'data_dir', None, 'Prepared people; none: photographs made of noise.'
   )
-  define_config('Of --what=step: a file under configs/.')
-  flags.DEFINE_integer(
-    'joints', 16, 'Of --what=step: how many the network finds.', lower_bound=1
-  )
-  flags.DEFINE_integer('rounds', 5, 'How often to repeat.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 7, 'How often to repeat.', lower_bound=1)
   flags.DEFINE_bool('json', False, 'Print JSON instead of a table.')
 
 
 def main(argv: list[str]) -> None:
   if argv:
     raise UserError(f'unexpected argument {argv[0]!r}.')
-  if FLAGS.what == 'step':
-    from hg_jax.training import step_timing  # which starts the devices
-
-    config = given_config()
-    if config is None:
-      raise UserError('--what=step needs --config=configs/NAME.py.')
-    result = step_timing.measure_step(config, FLAGS.rounds, joints=FLAGS.joints)
-    table = step_timing.step_table
+  if FLAGS.against and FLAGS.what not in ('step', 'inference'):
+    raise UserError('--against=torch is for --what=step and --what=inference.')
+  config = given_config() or Config()
+  for name, (section, setting) in {
+    'stacks': (config.model, 'stacks'),
+    'features': (config.model, 'features'),
+    'image_size': (config.data, 'image_size'),
+    'batch': (config, 'batch_size'),
+  }.items():
+    if (value := FLAGS[name].value) is not None:
+      setattr(section, setting, value)
+  check(config)
+  if FLAGS.what == 'input':
+    result = input_timing.measure_input(config, FLAGS.data_dir, FLAGS.rounds)
+  elif FLAGS.what == 'evaluate':
+    result = measure_evaluation(
+      config, FLAGS.data_dir, FLAGS.rounds, joints=FLAGS.joints
+    )
   else:
-    result, table = measure_input(FLAGS.data_dir, FLAGS.rounds), input_table
-  result = {'machine': machine(), **result}
+    result = measure_network(
+      FLAGS.what,
+      config,
+      FLAGS.rounds,
+      joints=FLAGS.joints,
+      against_torch=FLAGS.against == 'torch',
+    )
+  result = {'what': FLAGS.what, 'machine': machine(), **result}
   print(json.dumps(result, indent=2) if FLAGS.json else table(result))
+
+
+def measure_network(
+  what: str, config: Config, rounds: int, *, joints: int, against_torch: bool
+) -> dict:
+  """Times train steps or inference, and the same network in PyTorch."""
+  peers = {}
+  if against_torch:
+    peers = {
+      name: TorchPeer(what, config, joints=joints, channels_last=last)
+      for name, last in (('torch', False), ('torch channels_last', True))
+    }
+  with tempfile.TemporaryDirectory() as folder:
+    # An empty cache, so that the time to compile is one.
+    jax.config.update('jax_compilation_cache_dir', folder)
+    make = make_step if what == 'step' else make_inference
+    call, facts = make(config, joints)
+  contenders = {'hg_jax': call, **peers}
+  steps = max(1, round(_ROUND / max(timed(1) for timed in contenders.values())))
+  seconds = take_turns(
+    {
+      name: lambda timed=timed: timed(steps) / steps
+      for name, timed in contenders.items()
+    },
+    rounds,
+  )
+  for peer in peers.values():
+    peer.close()
+  ours = seconds.pop('hg_jax')
+  result = {
+    **_settings(config),
+    'rounds': rounds,
+    'steps_per_round': steps,
+    'seconds': spread(ours),
+    'images_per_second': config.batch_size / statistics.median(ours),
+    **facts,
+  }
+  if bytes_ := result.pop('bytes_accessed'):
+    bound = bytes_ / copy_bandwidth(jax.local_devices()[0])
+    result['share_of_memory_bound'] = bound / result['seconds']['median']
+  for name, theirs in seconds.items():
+    result[name] = {
+      'images_per_second': config.batch_size / statistics.median(theirs),
+      'speed_of_ours': spread(np.divide(theirs, ours).tolist()),
+    }
+  return result
+
+
+def _settings(config: Config) -> dict:
+  return {
+    'device': jax.devices()[0].device_kind,
+    'devices': jax.local_device_count(),
+    'stacks': config.model.stacks,
+    'features': config.model.features,
+    'image_size': config.data.image_size,
+    'batch_size': config.batch_size,
+    'dtype': config.model.dtype,
+    'scan': config.model.scan,
+    'remat': config.model.remat,
+    'accumulate_steps': config.accumulate_steps,
+  }
+
+
+def make_step(
+  config: Config, joints: int
+) -> tuple[Callable[[int], float], dict]:
+  """Returns the function that times so many updates, and its facts.
+
+  The batch travels to the devices with each step, as it does in training.
+  """
+  train.check_devices(config)
+  config.data.resident = False
+  devices = jax.local_devices()
+  tx = optimizer.make_optimizer(config)
+  step = train_step.make_train_step(config, tx, devices, joints=joints)
+  state = train_step.replicate(
+    train_step.create_train_state(config, tx, joints=joints), devices
+  )
+  batch = train_step.split(_noise(config, joints), devices)
+  stop = np.zeros(len(devices), bool)
+  facts = _compile(step, state, batch, stop)
+  called = []  # s that the main thread spends on a call
+
+  def call(steps: int) -> float:
+    nonlocal state
+    before = time.perf_counter()
+    for number in range(steps):
+      state, metrics = step(state, batch, stop)
+      if not number:
+        called.append(time.perf_counter() - before)
+    jax.block_until_ready(metrics)
+    facts['call_ms'] = 1e3 * statistics.median(called[1:] or called)
+    facts['peak_gb'] = health.memory() / 1e9
+    return time.perf_counter() - before
+
+  facts['first_call_s'] = call(1)
+  return call, facts
+
+
+def make_inference(
+  config: Config, joints: int
+) -> tuple[Callable[[int], float], dict]:
+  """Returns the function that times so many batches, and its facts."""
+  model = hourglass.create_model(config, joints=joints)
+  variables = jax.device_put(
+    hourglass.create_variables(model, config.seed, config.data.image_size)
+  )
+  infer = jax.jit(lambda v, x: model.apply(v, x, train=False)[:, -1])
+  image = _noise(config, joints)['image']
+  facts = _compile(infer, variables, image)
+
+  def call(steps: int) -> float:
+    before = time.perf_counter()
+    for _ in range(steps):
+      heatmaps = infer(variables, image)
+    jax.block_until_ready(heatmaps)
+    return time.perf_counter() - before
+
+  facts['first_call_s'] = call(1)
+  return call, facts
+
+
+def _compile(function: Any, *arguments: Any) -> dict:
+  """Compiles a jitted function into the cache, and says what it takes."""
+  began = time.perf_counter()
+  lowered = function.lower(*arguments)
+  traced = time.perf_counter()
+  compiled = lowered.compile()
+  facts = {
+    'trace_s': traced - began,
+    'compile_s': time.perf_counter() - traced,
+    'temporary_gb': compiled.memory_analysis().temp_size_in_bytes / 1e9,
+    'bytes_accessed': None,
+  }
+  if jax.devices()[0].platform == 'gpu':
+    facts['bytes_accessed'] = compiled.cost_analysis()['bytes accessed']
+  return facts
+
+
+def copy_bandwidth(device: jax.Device, size: int = 2**30) -> float:
+  """Measures how many bytes a second a device reads and writes in a copy."""
+  x = jax.device_put(jnp.zeros(size, jnp.uint8), device)
+  copy = jax.jit(lambda x: x + 1)
+  copy(x).block_until_ready()
+  seconds = []
+  for _ in range(5):
+    before = time.perf_counter()
+    copy(x).block_until_ready()
+    seconds.append(time.perf_counter() - before)
+  return 2 * size / min(seconds)
+
+
+def _noise(config: Config, joints: int) -> train_step.Batch:
+  size, count = config.data.image_size, config.batch_size
+  rng = np.random.default_rng(0)
+  side = size // STRIDE
+  return {
+    'image': rng.integers(0, 256, (count, size, size, 3), np.uint8),
+    'heatmaps': rng.random((count, side, side, joints), np.float32),
+    'known': np.ones((count, joints), bool),
+  }
+
+
+def measure_evaluation(
+  config: Config, data_dir: str | None, rounds: int, *, joints: int
+) -> dict:
+  """Times evaluations, from crops on the devices to counts."""
+  crops = (
+    records.read(Path(data_dir), 'valid')
+    if data_dir
+    else input_timing.noise_crops(input_timing.PEOPLE, joints=joints)
+  )
+  config.data.resident = True  # which needs no TensorFlow
+  config.evaluate.batch_size = config.batch_size
+  model = hourglass.create_model(config, joints=len(crops.skeleton.joints))
+  evaluator = evaluate.Evaluator(model, config, crops)
+  variables = hourglass.create_variables(
+    model, config.seed, config.data.image_size
+  )
+
+  def call() -> float:
+    before = time.perf_counter()
+    evaluator.run(variables)
+    return time.perf_counter() - before
+
+  seconds = take_turns({'evaluate': call}, rounds)['evaluate']
+  return {
+    **_settings(config),
+    'people': len(crops),
+    'data': data_dir or 'noise',
+    'flip_test': config.evaluate.flip_test,
+    'rounds': rounds,
+    'seconds': spread(seconds),
+    'images_per_second': len(crops) / statistics.median(seconds),
+  }
+
+
+def table(result: dict) -> str:
+  """Lays a result out as lines for people."""
+  lines = []
+  for name, value in result.items():
+    if isinstance(value, dict):
+      value = ', '.join(f'{k} {_short(v)}' for k, v in value.items())
+    lines.append(f'{name.replace("_", " "):<24}{_short(value)}')
+  return '\n'.join(lines)
+
+
+def _short(value: Any) -> str:
+  if isinstance(value, dict):
+    return ' '.join(f'{k} {_short(v)}' for k, v in value.items())
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def machine() -> dict[str, str | int]:
@@ -81,189 +332,6 @@ def machine() -> dict[str, str | int]:
     'opencv': cv2.__version__,
     'numpy': np.__version__,
   }
-
-
-def measure_input(
-  data_dir: str | None, rounds: int, *, batch_size: int = 16, batches: int = 12
-) -> dict:
-  """Times the input pipeline on one core.
-
-  Times are those that the core spent on this process: on a core that is
-  shared they say what one of our own would do; 'core_share' is what we got.
-  """
-  crops = (
-    records.read(Path(data_dir), 'train')
-    if data_dir
-    else noise_crops(people=64)
-  )
-  use_one_core()
-  # Only now: TensorFlow's threads stay on the core they are started on.
-  from hg_jax.data import input_pipeline
-
-  config = Config(batch_size=batch_size, steps=batches + 1)
-  whole = input_pipeline.train_batches
-  _time_batches(whole(crops, config, start=0, threads=1))  # warms up
-  stages, wholes, alone = [], [], []
-  wall, core = time.perf_counter(), time.process_time()
-  for _ in trange(rounds, desc='Timing', unit='round'):
-    seconds = [_stages(crops, config, step) for step in range(1, batches + 1)]
-    stages.append(np.sum(seconds, axis=0))
-    alone.append(_decode_alone(crops, config))
-    wholes.append(_time_batches(whole(crops, config, start=0, threads=1)))
-  core_share = (time.process_time() - core) / (time.perf_counter() - wall)
-  images = batches * batch_size
-  stage_ms = (1e3 * np.median(stages, axis=0) / images).tolist()
-  whole_ms = 1e3 * float(np.median(wholes)) / images
-  return {
-    'what': 'input',
-    'people': len(crops),
-    'data': data_dir or 'noise',
-    'jpeg_bytes': round(float(np.mean([len(jpeg) for jpeg in crops.encoded]))),
-    'crop_size': crops.size,
-    'rounds': rounds,
-    'images_per_round': images,
-    'core_share': core_share,
-    'stage_ms': dict(zip(_STAGES, stage_ms, strict=True))
-    # Memory for the batch, and tf.data's threads and queues.
-    | {'batching': whole_ms - sum(stage_ms)},
-    'whole_ms': whole_ms,
-    'decode_alone_ms': 1e3 * float(np.median(alone)) / images,
-    'images_per_second_per_core': 1e3 / whole_ms,
-    'of_decode_alone': float(np.median(np.divide(alone, wholes))),
-  }
-
-
-def use_one_core() -> None:
-  """Keeps this process, and the threads it starts from now on, on a core."""
-  if not hasattr(os, 'sched_setaffinity'):
-    raise UserError('--what=input needs Linux: it ties itself to one core.')
-  os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-  cv2.setNumThreads(1)
-
-
-def _stages(
-  crops: Crops, config: Config, step: int
-) -> np.ndarray:  # f64[len(_STAGES)] s
-  """What `input_pipeline.train_batch` does, with a clock between its parts."""
-  from hg_jax.data import input_pipeline
-
-  size = config.data.image_size
-  seconds = dict.fromkeys(_STAGES, 0.0)
-  last = time.thread_time()
-
-  def lap(stage: str) -> None:
-    nonlocal last
-    now = time.thread_time()
-    seconds[stage] += now - last
-    last = now
-
-  first = step * config.batch_size
-  drawn = examples.training(crops, config, first=first, count=config.batch_size)
-  lap('draw')
-  inputs = np.empty((config.batch_size, size, size, 3), np.uint8)
-  for i, row in enumerate(drawn.row):
-    crop = crops.decode(row)
-    lap('decode')
-    crop = images.warp(crop, drawn.crop_to_input[i], size)
-    lap('warp')
-    cv2.transform(crop, drawn.color[i], dst=inputs[i])
-    lap('color')
-  input_pipeline.render_targets(drawn, config)
-  lap('heatmaps')
-  return np.array(list(seconds.values()))
-
-
-def _decode_alone(crops: Crops, config: Config) -> float:  # s
-  """Decodes the crops of steps 1 .. config.steps - 1."""
-  rows = augmentation.rows(
-    len(crops),
-    seed=config.seed,
-    first=config.batch_size,
-    count=config.batch_size * (config.steps - 1),
-  )
-  before = time.process_time()
-  for row in rows:
-    crops.decode(row)
-  return time.process_time() - before
-
-
-def _time_batches(batches: Iterator) -> float:  # s
-  """The time that all batches but the first take, of all threads."""
-  next(batches)
-  before = time.process_time()
-  for _ in batches:
-    pass
-  return time.process_time() - before
-
-
-def noise_crops(people: int, size: int = 448) -> Crops:
-  """Crops of MPII's size in px and bytes, of noise with a photograph's."""
-  rng = np.random.default_rng(0)
-  encoded = []
-  for _ in range(people):
-    picture = np.full((size, size, 3), 128, np.float32)
-    for octave in range(1, 9):
-      noise = rng.normal(0, 3, (2**octave, 2**octave, 3)).astype(np.float32)
-      picture += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    picture = np.clip(picture, 0, 255).astype(np.uint8)
-    encoded.append(cv2.imencode('.jpg', picture)[1])
-  margin = augmentation.margin(Augment())
-  center = np.full((people, 2), size / 2, np.float32)
-  joints = rng.uniform(0.3, 0.7, (people, _JOINTS, 2)) * size
-  side = np.full(people, size / margin, np.float32)
-  everywhere = np.ones(joints.shape[:2], bool)
-  return Crops(
-    skeleton=Skeleton(
-      joints=tuple(f'joint {k}' for k in range(_JOINTS)),
-      flip=tuple(range(_JOINTS)),
-      groups={},
-      limbs=(),
-    ),
-    people=People(
-      image=np.array([f'noise {number}' for number in range(people)]),
-      center=center,
-      side=side,
-      joints=joints.astype(np.float32),
-      labeled=everywhere,
-      known=everywhere,
-      visible=everywhere,
-      reference=side / 10,
-      image_index=np.arange(people, dtype=np.int32),
-      person_index=np.zeros(people, np.int32),
-    ),
-    encoded=encoded,
-    image_to_crop=affine.scale(np.ones(people)),
-    margin=margin,
-    size=size,
-  )
-
-
-def input_table(result: dict) -> str:
-  """The result of `measure_input` for people."""
-  machine_ = result['machine']
-  rates = result['stage_ms'] | {
-    'whole': result['whole_ms'],
-    'decode alone': result['decode_alone_ms'],
-  }
-  whole = result['whole_ms']
-  return '\n'.join(
-    [
-      f'{machine_["processor"]}, {machine_["cores"]} cores; one of them, of '
-      f'which {100 * result["core_share"]:.0f} % was ours; '
-      f'OpenCV {machine_["opencv"]}',
-      f'{result["people"]} people of {result["data"]}: '
-      f'{result["crop_size"]} px, {result["jpeg_bytes"] / 1000:.1f} kB each; '
-      f'medians of {result["rounds"]} rounds of {result["images_per_round"]} '
-      'images',
-      f'{"":<14}{"ms/image":>10}{"images/s":>10}{"of whole":>10}',
-      *(
-        f'{name:<14}{ms:>10.3f}{1e3 / ms:>10.0f}{100 * ms / whole:>8.0f} %'
-        for name, ms in rates.items()
-      ),
-      f'{result["images_per_second_per_core"]:.0f} images/s per core, '
-      f'{result["of_decode_alone"]:.2f} of decoding alone',
-    ]
-  )
 
 
 if __name__ == '__main__':

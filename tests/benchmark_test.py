@@ -2,10 +2,14 @@ import json
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from hg_jax import benchmark
-from hg_jax.data import records
+from hg_jax.base.config import Config, Model
+from hg_jax.base.errors import UserError
+from hg_jax.data import input_timing, records
+from hg_jax.training import torch_peer
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -13,15 +17,25 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
   return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.fixture
+def config(monkeypatch) -> Config:
+  """A small network's; a test's own compilation cache stays as it is."""
+  monkeypatch.setattr(jax.config, 'update', lambda *setting: None)
+  monkeypatch.setattr(benchmark, '_ROUND', 0.0)
+  config = Config(model=Model(stacks=1, features=8), batch_size=4)
+  config.data.image_size = 64
+  return config
+
+
 def test_noise_crops_are_of_the_size_of_prepared_ones():
-  crops = benchmark.noise_crops(people=8)
+  crops = input_timing.noise_crops(people=8)
   sizes = [len(jpeg) for jpeg in crops.encoded]
   # MPII's are 44 kB in the mean (PERFORMANCE B4 puts them between 37 and 56).
   assert 37e3 < sum(sizes) / 8 < 56e3
   assert crops.decode(3).shape == (448, 448, 3)
 
 
-def test_the_input_benchmark_prints_json_and_nothing_else(prepared):
+def test_benchmark_of_input_prints_json_and_nothing_else(prepared):
   done = run('--what=input', '--json', '--rounds=1', f'--data_dir={prepared}')
   assert done.returncode == 0, done.stderr
   result = json.loads(done.stdout)
@@ -29,13 +43,69 @@ def test_the_input_benchmark_prints_json_and_nothing_else(prepared):
   # Stages are parts of the whole, and decoding is one of them.
   assert 0 < result['stage_ms']['decode'] < result['whole_ms']
   rate = 1e3 / result['whole_ms']
-  assert result['images_per_second_per_core'] == pytest.approx(rate)
+  assert result['images_per_second'] == pytest.approx(rate)
 
 
-def test_data_that_is_not_there_is_one_line(tmp_path):
+def test_benchmark_without_its_data_is_one_line(tmp_path):
   done = run('--what=input', f'--data_dir={tmp_path}')
   assert done.returncode == 1
   lines = [
     s for s in done.stderr.splitlines() if 'TF_' not in s and 'abs' not in s
   ]
   assert len(lines) == 1 and 'holds no prepared people' in lines[0]
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'complaint'),
+  [
+    (['--what=input', '--against=torch'], '--against=torch is for'),
+    (['--what=step', '--features=6'], 'config.model.features is 6'),
+  ],
+)
+def test_benchmark_refuses_what_cannot_be_timed(arguments, complaint):
+  done = run(*arguments)
+  assert done.returncode == 1
+  assert complaint in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.usefixtures('shallow')
+@pytest.mark.parametrize('what', ['step', 'inference'])
+def test_benchmark_of_a_network_adds_up(config, what):
+  result = benchmark.measure_network(
+    what, config, rounds=2, joints=3, against_torch=False
+  )
+  rate = config.batch_size / result['seconds']['median']
+  assert result['images_per_second'] == pytest.approx(rate)
+  assert result['seconds']['lowest'] <= result['seconds']['highest']
+  assert result['devices'] == jax.local_device_count()
+  assert 0 < result['temporary_gb'] and 0 < result['compile_s']
+  assert f'images per second       {rate:.4g}' in benchmark.table(result)
+
+
+@pytest.mark.usefixtures('shallow')
+def test_benchmark_of_an_evaluation_counts_its_people(config):
+  result = benchmark.measure_evaluation(config, None, rounds=1, joints=3)
+  rate = result['people'] / result['seconds']['median']
+  assert result['images_per_second'] == pytest.approx(rate)
+
+
+def test_benchmark_against_torch_takes_turns_with_it(config):
+  pytest.importorskip('torch', reason='--against=torch takes PyTorch')
+  result = benchmark.measure_network(
+    'inference', config, rounds=2, joints=3, against_torch=True
+  )
+  for name in ('torch', 'torch channels_last'):
+    ratio = result[name]['speed_of_ours']
+    assert 0 < ratio['lowest'] <= ratio['median'] <= ratio['highest']
+
+
+def test_torch_peer_says_what_is_missing(config, monkeypatch, tmp_path):
+  pytest.importorskip('torch', reason='--against=torch takes PyTorch')
+  monkeypatch.setattr(torch_peer, '_PORT', tmp_path / 'port.py')
+  with pytest.raises(UserError, match='clone the repository'):
+    torch_peer.TorchPeer('step', config, joints=3, channels_last=False)
+
+
+def test_copy_bandwidth_is_that_of_a_memory():
+  bandwidth = benchmark.copy_bandwidth(jax.local_devices()[0], size=2**20)
+  assert 1e7 < bandwidth < 1e13  # bytes/s
