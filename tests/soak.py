@@ -164,7 +164,7 @@ def main() -> None:
     leftover = saves(workdir)
     run = start(config, workdir, folder / 'compiled')
     during = kill_at_some_time(
-      run, workdir, leftover, 1.5 * starting, in_save=kills % 2 == 0
+      run, workdir, leftover, starting + 15, in_save=kills % 2 == 0
     )
     if during is None:
       sys.exit(f'done after {kills} kills: give more --steps')

@@ -11,6 +11,7 @@ import collections
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +30,8 @@ _TASKS = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
 # The others wait to end while the first process writes the report.
 _REPORT_TIMEOUT = 3600  # s
 _FAILURE = 'hg_jax/failure'  # key of the reason, and name of a barrier
-_FAREWELL = 10  # s, for all processes to read the reason
+_FAREWELL = 5  # s, for all processes to read the reason
+_ENDING = threading.Lock()  # of the thread that ends this process
 
 
 @contextmanager
@@ -71,14 +73,7 @@ def _end_all(error: BaseException) -> None:
   elif not isinstance(error, UserError):
     traceback.print_exc()
     reason = f'{type(error).__name__}: {reason}'
-  line = f'error: {reason}\n'
-  sys.stdout.flush()
-  os.write(2, line.encode())
-  with suppress(jax.errors.JaxRuntimeError):  # The first process may be gone.
-    client = distributed.global_state.client
-    client.key_value_set(_FAILURE, f'{jax.process_index()} failed: {reason}')
-    client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
-  os._exit(1)
+  _end(f'error: {reason}', tell=f'{jax.process_index()} failed: {reason}')
 
 
 def _end_with_another() -> None:
@@ -86,11 +81,25 @@ def _end_with_another() -> None:
   client = distributed.global_state.client
   try:
     reason = client.blocking_key_value_get(_FAILURE, 2**31 - 1)  # ms
-    if not reason.startswith(f'{jax.process_index()} '):
-      os.write(2, f'error: process {reason}\n'.encode())
-    client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
   except jax.errors.JaxRuntimeError:
     return  # The run is over.
+  _end(f'error: process {reason}')
+
+
+def _end(line: str, *, tell: str | None = None) -> None:
+  """Prints a line, tells the others, and ends when all have read it."""
+  _ENDING.acquire()  # Another thread that holds it ends the process.
+  sys.stdout.flush()
+  os.write(2, f'{line}\n'.encode())
+  client = distributed.global_state.client
+  if tell:
+    with suppress(jax.errors.JaxRuntimeError):  # Another told it before.
+      client.key_value_set(_FAILURE, tell)
+  with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
+    client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
+    if is_first_process():
+      # JAX aborts those that miss the first, so it ends last.
+      time.sleep(_FAREWELL)
   os._exit(1)
 
 

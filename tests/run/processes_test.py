@@ -168,7 +168,7 @@ def test_joined_ends_all_when_one_fails(error, name):
   two = start_two(ENDING, error)
   first, second = (process.communicate(timeout=60)[1] for process in two)
   assert [process.returncode for process in two] == [1, 1]
-  (line,) = (line for line in first.splitlines() if 'error' in line)
+  (line,) = (x for x in first.splitlines() if x.startswith('error: '))
   assert line == f'error: process 1 failed: {name}planted'
   assert f'error: {name}planted' in second.splitlines()
   assert ('Traceback' in second) == (error != 'b')
@@ -180,7 +180,7 @@ def test_joined_ends_when_another_process_dies():
   two = start_two(ENDING, 'dies')
   first, _ = (process.communicate(timeout=60)[1] for process in two)
   assert two[0].returncode == 1
-  (line,) = (line for line in first.splitlines() if 'error' in line)
+  (line,) = (x for x in first.splitlines() if x.startswith('error: '))
   assert line.startswith('error: another process is gone')
 
 
