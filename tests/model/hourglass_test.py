@@ -225,3 +225,18 @@ def test_weights_are_drawn_as_the_module_itself_draws_them():
       assert abs(np.mean(leaf)) < 0.25 * bound
     # The deviation of U(-1, 1) is 1 / sqrt(3).
     assert np.std(conv['kernel']) == pytest.approx(bound / 3**0.5, rel=0.03)
+
+
+@pytest.mark.parametrize('stacks', [1, 2])
+def test_scan_keeps_the_names_of_the_statistics(stacks):
+  model = MODEL.clone(stacks=stacks, scan=True)
+  variables = hourglass.create_variables(model, 0, 64)
+  heatmaps, updates = jax.eval_shape(
+    partial(model.apply, train=True, mutable=['batch_stats']),
+    variables,
+    jax.ShapeDtypeStruct((2, 64, 64, 3), np.uint8),
+  )
+  assert heatmaps.shape == (2, stacks, 16, 16, 3)
+  assert jax.tree.structure(updates['batch_stats']) == jax.tree.structure(
+    variables['batch_stats']
+  )
