@@ -1,11 +1,14 @@
-"""Writes a run's network as one file, for use without hg_jax.
+"""Writes a run's network for use without the run, or without hg_jax.
 
   python -m hg_jax.export --workdir=RUN --output=pose.stablehlo
-      [--format=tflite]
+      [--format=stablehlo|tflite|weights]
 
-The file is a function from crops, u8[B, S, S, 3] RGB, to joints, f32[B, K, 2]
-px of the crop, and scores, f32[B, K]: it normalizes, runs the network (twice,
-with the flip test) and decodes.
+weights     A folder of weights.npz and config.json, to give to others: all
+            commands take it as --workdir.
+
+Of the other formats the file is a function from crops, u8[B, S, S, 3] RGB, to
+joints, f32[B, K, 2] px of the crop, and scores, f32[B, K]: it normalizes, runs
+the network (twice, with the flip test) and decodes.
 
 stablehlo   B may be any number; CPU and CUDA run it, with nothing but jax:
 
@@ -37,7 +40,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.evaluation import inference
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint
+from hg_jax.run import bundle, checkpoint
 
 FLAGS = flags.FLAGS
 
@@ -49,9 +52,12 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'checkpoint', 'best', "Of the run: 'best', 'latest' or a step."
   )
-  flags.DEFINE_string('output', None, 'The file to write.')
+  flags.DEFINE_string('output', None, 'The file or, of weights, the folder.')
   flags.DEFINE_enum(
-    'format', 'stablehlo', list(_FORMATS), "The file's, for JAX or for phones."
+    'format',
+    'stablehlo',
+    [*_FORMATS, 'weights'],
+    'A file for JAX or for phones, or the weights for hg_jax.',
   )
   flags.DEFINE_bool(
     'flip_test', True, 'Average with the mirrored crop; takes twice as long.'
@@ -68,6 +74,10 @@ def main(argv: list[str]) -> None:
   config = checkpoint.load_config(workdir)
   skeleton = checkpoint.load_skeleton(workdir)
   _, variables = inference.load_variables(workdir, config, FLAGS.checkpoint)
+  if FLAGS.format == 'weights':
+    path = bundle.save(output, config, skeleton, variables)
+    print(f'Wrote {path}; {path.stat().st_size / 1e6:.1f} MB.')
+    return
   serialize = _FORMATS[FLAGS.format]
   data = serialize(config, variables, skeleton, flip_test=FLAGS.flip_test)
   try:

@@ -124,6 +124,17 @@ def test_tflite_refuses_inputs_of_64_px():
     export.to_tflite(config, {}, SKELETON, flip_test=True)
 
 
+def test_weights_serve_as_a_workdir(tiny_run, tiny_predictor, crops, tmp_path):
+  command = [sys.executable, '-m', 'hg_jax.export', f'--workdir={tiny_run}']
+  command += [f'--output={tmp_path / "mine"}', '--format=weights']
+  subprocess.run(command, check=True)
+  again = Predictor.from_workdir(tmp_path / 'mine')
+  for mine, theirs in zip(
+    again.people(crops), tiny_predictor.people(crops), strict=True
+  ):
+    np.testing.assert_array_equal(mine, theirs)
+
+
 def test_command_asks_for_a_missing_flag(tiny_run):
   result = subprocess.run(
     [sys.executable, '-m', 'hg_jax.export', f'--workdir={tiny_run}'],

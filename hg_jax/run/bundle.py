@@ -14,7 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.run import checkpoint
 
 _FILE = 'weights.npz'
 
@@ -24,11 +27,24 @@ def is_bundle(folder: Path) -> bool:
   return (folder / _FILE).is_file()
 
 
-def save(folder: Path, variables: dict[str, Any]) -> Path:
-  """Writes the weights; returns the file."""
+def save(
+  folder: Path, config: Config, skeleton: Skeleton, variables: dict[str, Any]
+) -> Path:
+  """Writes the two files; returns that of the weights.
+
+  Raises:
+    UserError: the folder holds a run, or cannot be written.
+  """
+  if (folder / 'checkpoints').exists():
+    raise UserError(f'{folder} holds a run; give another folder.')
   leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
   path = folder / _FILE
-  np.savez(path, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
+    checkpoint.save_config(folder, config, skeleton)
+  except OSError as error:
+    raise UserError(f'{folder} cannot be written: {error.strerror}.') from error
   return path
 
 

@@ -2,7 +2,9 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.data.mpii import SKELETON
 from hg_jax.run import bundle
 
 
@@ -14,16 +16,20 @@ def variables() -> dict:
   }
 
 
+def save(folder, weights):
+  return bundle.save(folder, Config(), SKELETON, weights)
+
+
 def test_load_returns_what_save_wrote(tmp_path):
   saved = variables()
-  bundle.save(tmp_path, saved)
+  save(tmp_path, saved)
   loaded = bundle.load(tmp_path, saved)
   jax.tree.map(np.testing.assert_array_equal, loaded, saved)
   jax.tree.map(lambda a, b: a.dtype == b.dtype or pytest.fail(), loaded, saved)
 
 
 def test_load_refuses_another_network_by_name(tmp_path):
-  bundle.save(tmp_path, variables())
+  save(tmp_path, variables())
   other = variables()
   other['params']['stem']['bias'] = np.zeros(3)
   with pytest.raises(UserError, match='params/stem/bias'):
@@ -32,7 +38,7 @@ def test_load_refuses_another_network_by_name(tmp_path):
 
 @pytest.mark.parametrize('damage', ['cut', 'flipped', 'pickled', 'empty'])
 def test_load_names_a_damaged_file(tmp_path, damage):
-  path = bundle.save(tmp_path, variables())
+  path = save(tmp_path, variables())
   data = bytearray(path.read_bytes())
   if damage == 'pickled':
     np.savez(path, bias=np.array([{}], object))
