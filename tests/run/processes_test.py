@@ -30,7 +30,9 @@ draw = hourglass.create_variables
 hourglass.create_variables = lambda *a: jax.tree.map(np.float64, draw(*a))
 workdir = pathlib.Path(sys.argv[1])
 with processes.joined():
-  train.train_and_evaluate(checkpoint.load_config(workdir), workdir)
+  config = checkpoint.load_config(workdir)
+  config.model.dtype = 'float64'  # no user's, so none of a saved config
+  train.train_and_evaluate(config, workdir)
 """
 
 
@@ -108,6 +110,7 @@ def half_by_two(shallow, float64, prepared, tmp_path_factory):
   """A run of two processes of two devices each, as far as step 2."""
   workdir = tmp_path_factory.mktemp('two')
   config = tiny_config(prepared, steps=2)
+  config.model.dtype = 'float32'
   checkpoint.save_config(workdir, config, SKELETON)
   cache = tmp_path_factory.mktemp('compiled')
   two = start_two(PROGRAM, workdir, JAX_COMPILATION_CACHE_DIR=str(cache))
