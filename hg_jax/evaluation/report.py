@@ -34,6 +34,8 @@ from hg_jax.model import hourglass
 from hg_jax.pictures import figures, heatmap_sheets
 from hg_jax.run import checkpoint, processes
 
+_OVERLAY_SIZE = 448  # px
+
 
 def evaluate_run(
   workdir: Path, config: Config, *, which: str, split: str
@@ -186,21 +188,23 @@ def _write_overlays(
   scored = people.scored()
   correct = scored & (_errors(results, crops) < results.metric.threshold)
   chosen = figures.worst_and_random(correct, scored, count=count)
+  # The person's square and what limbs may reach beyond it, from the stored
+  # crop, which is finer than the network's input.
+  side = 1.2 * people.side
+  image_to_picture = affine.image_to_crop(people.center, side, _OVERLAY_SIZE)
   return figures.save_overlays(
     workdir,
     chosen,
     crops={
-      row: np.ascontiguousarray(crops.decode(row)[..., ::-1])
+      row: _picture(crops, row, image_to_picture[row], _OVERLAY_SIZE)
       for rows in chosen.values()
       for row in rows
     },
-    joints=affine.apply(people.joints, crops.image_to_crop),
+    joints=affine.apply(people.joints, image_to_picture),
     labeled=people.labeled,
-    predictions=affine.apply(results.joints, crops.image_to_crop),
+    predictions=affine.apply(results.joints, image_to_picture),
     correct=correct,
-    radius=results.metric.threshold
-    * people.reference
-    * crops.image_to_crop[:, 0, 0],
+    radius=results.metric.threshold * people.reference * _OVERLAY_SIZE / side,
     metric=results.metric.name(),
     names=[Path(name).stem for name in people.image],
     skeleton=crops.skeleton,
@@ -221,7 +225,12 @@ def _write_heatmaps(
   skeleton = crops.skeleton
   error = _errors(results, crops)
   row = int(error.sum(axis=1).argmax())
-  image = _picture(crops, row, config.data.image_size)
+  size = config.data.image_size
+  people = crops.people
+  image_to_input = affine.image_to_crop(
+    people.center[row], people.side[row], size
+  )
+  image = _picture(crops, row, image_to_input, size)
   infer = partial(
     inference.infer,
     hourglass.create_model(config, joints=len(skeleton.joints)),
@@ -242,10 +251,9 @@ def _write_heatmaps(
   return [workdir / name for name in sheets]
 
 
-def _picture(crops: Crops, row: int, size: int) -> np.ndarray:
-  """The person's square, u8[size, size, 3] RGB."""
-  image_to_picture = affine.image_to_crop(
-    crops.people.center[row], crops.people.side[row], size
-  )
+def _picture(
+  crops: Crops, row: int, image_to_picture: np.ndarray, size: int
+) -> np.ndarray:
+  """Cuts a part of the image from the crop, u8[size, size, 3] RGB."""
   crop_to_picture = np.linalg.inv(crops.image_to_crop[row]) @ image_to_picture
   return images.warp(crops.decode(row), crop_to_picture, size)
