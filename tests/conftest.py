@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 # Before JAX is imported: the laws on devices need four, and one machine has
@@ -68,3 +69,16 @@ def shallow():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(hourglass, 'DEPTH', 1)
     yield
+
+
+@pytest.fixture
+def default_signals():
+  """Handles signals as in the foreground: shells ignore some behind it."""
+  defaults = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+  }
+  before = {n: signal.signal(n, handler) for n, handler in defaults.items()}
+  yield
+  for number, handler in before.items():
+    signal.signal(number, handler)

@@ -7,6 +7,8 @@ import pytest
 
 from hg_jax.run.signals import SignalWatch
 
+pytestmark = pytest.mark.usefixtures('default_signals')
+
 PROGRAM = """
 import os, signal
 from hg_jax.run.signals import SignalWatch

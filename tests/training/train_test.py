@@ -222,6 +222,7 @@ def test_sigterm_saves_the_current_step(finished, tmp_path, monkeypatch):
   )
 
 
+@pytest.mark.usefixtures('default_signals')
 @pytest.mark.parametrize('during', [4, 6])
 def test_a_signal_ends_an_evaluation_and_resume_makes_it(
   finished, tmp_path, monkeypatch, during
