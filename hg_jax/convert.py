@@ -29,7 +29,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
 from hg_jax.evaluation import inference
 from hg_jax.model.hourglass import INPUT_MULTIPLE, StackedHourglass
-from hg_jax.run import checkpoint
+from hg_jax.run import checkpoint, run_config
 
 FLAGS = flags.FLAGS
 
@@ -310,7 +310,7 @@ def convert_back(workdir: Path, output: Path, which: str) -> None:
   torch = _import_torch(f'writing {output}')
   if output.exists():
     raise UserError(f'{output} exists already; give another file.')
-  settings = checkpoint.load_config(workdir)
+  settings = run_config.load(workdir)
   if settings.model.features != _FEATURES:
     raise UserError(f'{workdir}: {_other_stem(settings.model.features)}')
   step, variables = inference.load_variables(workdir, settings, which)

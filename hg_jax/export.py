@@ -40,7 +40,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.evaluation import inference
 from hg_jax.model import hourglass
-from hg_jax.run import bundle, checkpoint
+from hg_jax.run import bundle, run_config
 
 FLAGS = flags.FLAGS
 
@@ -71,8 +71,8 @@ def main(argv: list[str]) -> None:
     if not FLAGS[name].value:
       raise UserError(f'--{name} is missing; see --help.')
   workdir, output = Path(FLAGS.workdir), Path(FLAGS.output)
-  config = checkpoint.load_config(workdir)
-  skeleton = checkpoint.load_skeleton(workdir)
+  config = run_config.load(workdir)
+  skeleton = run_config.load_skeleton(workdir)
   _, variables = inference.load_variables(workdir, config, FLAGS.checkpoint)
   if FLAGS.format == 'weights':
     path = bundle.save(output, config, skeleton, variables)

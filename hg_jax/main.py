@@ -27,7 +27,7 @@ from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.data import datasets, records
 from hg_jax.evaluation import report
-from hg_jax.run import checkpoint, processes, signals
+from hg_jax.run import processes, run_config, signals
 from hg_jax.training import train
 
 FLAGS = flags.FLAGS
@@ -99,7 +99,7 @@ def _begin_folder(
   if workdir.is_file():
     raise UserError(f'{workdir} is a file; give a folder as --workdir.')
   if (workdir / 'config.json').exists():
-    checkpoint.require_same_run(workdir, config)
+    run_config.require_same_run(workdir, config)
   data_dir = datasets.folders(config)[0]
   if config.data.synthetic_people:
     from hg_jax import prepare  # TensorFlow
@@ -111,11 +111,11 @@ def _begin_folder(
     )
   skeleton = records.read_skeleton(data_dir)
   if (workdir / 'config.json').exists():
-    checkpoint.require_same_joints(workdir, skeleton)
+    run_config.require_same_joints(workdir, skeleton)
   with files.system_errors(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     held.enter_context(files.locked(workdir))
-    checkpoint.save_config(workdir, config, skeleton)
+    run_config.save(workdir, config, skeleton)
 
 
 def _config_and_workdir() -> tuple[Config, Path]:
@@ -142,11 +142,11 @@ def _config_to_evaluate(workdir: Path) -> Config:
   Raises:
     UserError: another setting is given, with another value than the run's.
   """
-  config = checkpoint.load_config(workdir)
+  config = run_config.load(workdir)
   saved = config_lib.flat(config)
   given = config_flags.get_override_values(FLAGS['config'])
   for name, value in given.items():
-    if name not in checkpoint.FREE and value != saved[name]:
+    if name not in run_config.FREE and value != saved[name]:
       raise UserError(
         f'{workdir} was trained with config.{name} = {saved[name]}, so it '
         f'cannot be evaluated with {value}; give config.evaluate.* and '

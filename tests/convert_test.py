@@ -12,7 +12,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.data import images
 from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint
+from hg_jax.run import checkpoint, run_config
 
 MODEL = hourglass.StackedHourglass(2, joints=16, features=8)
 
@@ -172,7 +172,7 @@ def test_convert_makes_a_run_of_a_checkpoint(torch, tmp_path, wrapper):
   torch.save(WRAPPERS[wrapper](saved), tmp_path / 'checkpoint.pt')
   convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
 
-  config = checkpoint.load_config(tmp_path / 'run')
+  config = run_config.load(tmp_path / 'run')
   assert (config.model.stacks, config.model.features) == (2, 8)
   checkpoints = checkpoint.Checkpoints(tmp_path / 'run')
   restored = checkpoints.restore_weights(

@@ -18,13 +18,13 @@ from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
 from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint
+from hg_jax.run import run_config
 
 
 @pytest.fixture(scope='module')
 def exported(tiny_run, tmp_path_factory) -> Path:
   path = tmp_path_factory.mktemp('exported') / 'pose.stablehlo'
-  config = checkpoint.load_config(tiny_run)
+  config = run_config.load(tiny_run)
   _, variables = inference.load_variables(tiny_run, config, 'best')
   path.write_bytes(
     export.to_stablehlo(config, variables, SKELETON, flip_test=True)
@@ -34,7 +34,7 @@ def exported(tiny_run, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def crops(tiny_run, prepared) -> np.ndarray:
-  return crops_of(checkpoint.load_config(tiny_run), prepared)
+  return crops_of(run_config.load(tiny_run), prepared)
 
 
 def crops_of(config, prepared) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 
 from hg_jax.base.config import Config, Data
 from hg_jax.data.mpii import SKELETON
-from hg_jax.run import checkpoint
+from hg_jax.run import run_config
 
 ROOT = Path(__file__).parents[1]
 CONFIG = '--config=configs/adam16_hg2.py'
@@ -89,7 +89,7 @@ def outcomes(tmp_path_factory, prepared):
   tmp = tmp_path_factory.mktemp('main')
   (tmp / 'empty').mkdir()
   (tmp / 'file').write_text('')
-  checkpoint.save_config(
+  run_config.save(
     tmp / 'empty',
     dataclasses.replace(Config(), data=Data(dir=str(prepared))),
     SKELETON,
@@ -129,17 +129,15 @@ def test_evaluation_takes_the_runs_own_config(tiny_run, prepared, tmp_path):
   # The run keeps an average; the file that it is named after does not.
   workdir = tmp_path / 'run'
   shutil.copytree(tiny_run, workdir)
-  config = checkpoint.load_config(workdir)
+  config = run_config.load(workdir)
   config = dataclasses.replace(config, ema_decay=0.9)
-  checkpoint.save_config(workdir, config, SKELETON)
+  run_config.save(workdir, config, SKELETON)
   arguments = ['--mode=evaluate', f'--workdir={workdir}']
   arguments += [f'--config.data.dir={prepared}', '--config.evaluate.figures=0']
   process = run([CONFIG, *arguments])
   # There is no average in this checkpoint, but it was asked for.
   assert 'of another network or optimizer' in process.stderr, process.stderr
-  checkpoint.save_config(
-    workdir, dataclasses.replace(config, ema_decay=0.0), SKELETON
-  )
+  run_config.save(workdir, dataclasses.replace(config, ema_decay=0.0), SKELETON)
   process = run([*arguments, '--config.evaluate.flip_test=False'])
   assert process.returncode == 0, process.stderr
   results = json.loads((workdir / 'results.json').read_text())

@@ -10,7 +10,7 @@ from hg_jax import main, prepare
 from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
 from hg_jax.data import records
 from hg_jax.evaluation import report
-from hg_jax.run import checkpoint
+from hg_jax.run import run_config
 
 JOINTS = {
   'base': (255, 0, 0),
@@ -84,7 +84,7 @@ def test_cranes_are_learned_from_coco_json(tmp_path, capsys):
   )
   workdir = tmp_path / 'run'
   main.train_run(config, workdir)
-  assert checkpoint.load_skeleton(workdir).joints == tuple(JOINTS)
+  assert run_config.load_skeleton(workdir).joints == tuple(JOINTS)
   report.evaluate_run(workdir, config, which='latest', split='valid')
   output = capsys.readouterr().out
   assert 'PCK@0.1 box' in output and 'Hook' in output

@@ -22,7 +22,7 @@ from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.people import People
-from hg_jax.run import checkpoint, writer
+from hg_jax.run import run_config, writer
 
 # What an evaluation always writes.
 _RESULTS = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
@@ -116,7 +116,7 @@ def _load(folder: Path, name: str) -> Run:
     rows = writer.read_metrics(folder / 'metrics.jsonl')
     # A resumed run may repeat a step.
     rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
-    config = checkpoint.load_config(folder)
+    config = run_config.load(folder)
   except (OSError, ValueError, LookupError, TypeError) as error:
     raise UserError(
       f'{folder} is damaged, or of another version of hg_jax ({error}).'
@@ -127,7 +127,7 @@ def _load(folder: Path, name: str) -> Run:
     name=name,
     # Lists, as a saved run has them.
     config=json.loads(json.dumps(config_lib.flat(config))),
-    skeleton=checkpoint.load_skeleton(folder),
+    skeleton=run_config.load_skeleton(folder),
     results=results,
     validation=[rows[step] for step in sorted(rows)],
   )

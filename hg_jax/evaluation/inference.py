@@ -16,7 +16,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.model import heatmaps, hourglass
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.model.hourglass import StackedHourglass
-from hg_jax.run import bundle, checkpoint, integrity
+from hg_jax.run import bundle, checkpoint, integrity, run_config
 
 
 def infer(
@@ -71,7 +71,7 @@ def load_variables(
   Raises:
     UserError: there is no such checkpoint, or it is of another network.
   """
-  joints = len(checkpoint.load_skeleton(workdir).joints)
+  joints = len(run_config.load_skeleton(workdir).joints)
   like = hourglass.variables_like(config, joints=joints)
   if bundle.is_bundle(workdir):
     return 0, bundle.load(workdir, like)

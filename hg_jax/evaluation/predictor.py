@@ -24,7 +24,7 @@ from hg_jax.data import images
 from hg_jax.evaluation import inference, tracking
 from hg_jax.model import hourglass
 from hg_jax.pictures import album
-from hg_jax.run import checkpoint
+from hg_jax.run import run_config
 
 Photo = str | Path | Image.Image | np.ndarray
 
@@ -150,8 +150,8 @@ class Predictor:
       UserError: there is no such run or checkpoint.
     """
     workdir = Path(workdir)
-    config = checkpoint.load_config(workdir)
-    skeleton = checkpoint.load_skeleton(workdir)
+    config = run_config.load(workdir)
+    skeleton = run_config.load_skeleton(workdir)
     step, variables = inference.load_variables(workdir, config, which)
     return cls(
       hourglass.create_model(config, joints=len(skeleton.joints)),

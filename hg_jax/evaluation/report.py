@@ -32,7 +32,7 @@ from hg_jax.evaluation.evaluate import Evaluator, Results
 from hg_jax.metrics import pck, pcp, tables
 from hg_jax.model import hourglass
 from hg_jax.pictures import figures, heatmap_sheets
-from hg_jax.run import checkpoint, processes
+from hg_jax.run import processes, run_config
 
 _OVERLAY_SIZE = 448  # px
 
@@ -109,7 +109,7 @@ def _evaluated(
   """The step, the weights and the results of a checkpoint."""
 
   def load() -> tuple[np.ndarray, dict[str, Any]]:
-    checkpoint.require_same_joints(workdir, evaluator.crops.skeleton)
+    run_config.require_same_joints(workdir, evaluator.crops.skeleton)
     step, variables = inference.load_variables(workdir, config, which, ema=ema)
     return np.int32(step), variables
 

@@ -17,7 +17,7 @@ import numpy as np
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.run import checkpoint
+from hg_jax.run import run_config
 
 _FILE = 'weights.npz'
 
@@ -42,7 +42,7 @@ def save(
   try:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(path, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
-    checkpoint.save_config(folder, config, skeleton)
+    run_config.save(folder, config, skeleton)
   except OSError as error:
     raise UserError(f'{folder} cannot be written: {error.strerror}.') from error
   return path

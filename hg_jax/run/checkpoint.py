@@ -1,7 +1,6 @@
-"""Saves and restores a run's config and, with orbax, its state.
+"""Saves and restores a run's state with orbax, in its folder `checkpoints`.
 
-  config.json   the settings that the run was started with
-  checkpoints/  the last two, and the best by PCKh
+There are the last two, and the best by PCKh.
 
 Arrays are saved and restored as NumPy arrays, so a run goes on, or is
 evaluated, on any number of devices.
@@ -23,13 +22,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from hg_jax.base import config as config_lib
 from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import saved_skeleton
-from hg_jax.run import integrity
+from hg_jax.run import integrity, run_config
 from hg_jax.run.integrity import Corrupt
 from hg_jax.run.train_state import TrainState
 
@@ -267,126 +264,6 @@ def _sections(state: TrainState) -> dict[str, Any]:
   return {name: value for name, value in values.items() if value is not None}
 
 
-def save_config(workdir: Path, config: Config, skeleton: Skeleton) -> None:
-  """Writes config.json: the settings, and the skeleton of the joints."""
-  fields = json.loads(config_lib.to_json(config))
-  fields['skeleton'] = skeleton.to_json()
-  files.write(workdir / 'config.json', json.dumps(fields, indent=2) + '\n')
-
-
-def load_config(workdir: Path) -> Config:
-  """Reads the config that the run in `workdir` was started with.
-
-  Raises:
-    UserError: `workdir` holds no run, or one of another version.
-  """
-  fields = _read_config(workdir)
-  fields.pop('skeleton', None)
-  return config_lib.from_json(json.dumps(fields))
-
-
-def load_skeleton(workdir: Path) -> Skeleton:
-  """The skeleton of the joints that the run in `workdir` finds.
-
-  Raises:
-    UserError: there is no run.
-  """
-  return saved_skeleton.read(_read_config(workdir))
-
-
-def _read_config(workdir: Path) -> dict[str, Any]:
-  path = workdir / 'config.json'
-  if not path.exists():
-    raise UserError(f'{workdir} holds no run: {path} does not exist.')
-  try:
-    fields = json.loads(path.read_text())
-    if not isinstance(fields, dict):
-      raise ValueError('no settings in it')
-  except ValueError as error:
-    raise UserError(
-      f'{path} is damaged ({error}); mend it, or remove it and give the '
-      'command that trains, which writes it again.'
-    ) from error
-  return fields
-
-
-def require_same_run(workdir: Path, config: Config) -> None:
-  """Refuses to resume a run with settings that change its result.
-
-  Datasets may have moved, but not be more or fewer.
-
-  Raises:
-    UserError: names the settings that differ, with both values.
-  """
-  free = set(FREE)
-  if config.optimizer.schedule == 'cosine':
-    free.remove('steps')  # The rate depends on where it ends.
-  _require_same(
-    workdir,
-    [name for name in config_lib.flat(config) if name not in free],
-    config,
-  )
-  saved = load_config(workdir).data.dir
-  if saved.count(',') != config.data.dir.count(','):
-    raise UserError(
-      f'{workdir} trains on {saved}, not on {config.data.dir}; give another '
-      '--workdir, or the datasets it was started with.'
-    )
-
-
-def require_same_weights(workdir: Path, config: Config) -> None:
-  """Refuses to begin with the weights of another network.
-
-  Raises:
-    UserError: names the settings that differ, with both values.
-  """
-  _require_same(workdir, ['model.stacks', 'model.features'], config)
-
-
-def require_same_joints(workdir: Path, skeleton: Skeleton) -> None:
-  """Refuses to use a run on people with other joints, or in another order.
-
-  Raises:
-    UserError: names the joints of both.
-  """
-  saved = load_skeleton(workdir)
-  if (saved.joints, saved.flip) != (skeleton.joints, skeleton.flip):
-    raise UserError(
-      f'{workdir} finds the joints {", ".join(saved.joints)}; the prepared '
-      f'people have {", ".join(skeleton.joints)}.'
-    )
-
-
-# Settings that may change when a run goes on or is evaluated.
-FREE = {
-  'model.remat',
-  'model.scan',
-  'data.dir',
-  'data.resident',  # Its inputs are the same to a gray level.
-  'evaluate.batch_size',
-  'evaluate.flip_test',
-  'evaluate.figures',
-  'steps',
-  'log_every',
-  'checkpoint_every',
-  'evaluate_every',
-}
-
-
-def _require_same(workdir: Path, names: list[str], config: Config) -> None:
-  saved, given = config_lib.flat(load_config(workdir)), config_lib.flat(config)
-  different = [
-    f'{name} = {saved[name]} (now {given[name]})'
-    for name in names
-    if saved[name] != given[name]
-  ]
-  if different:
-    raise UserError(
-      f'{workdir} holds a different run: {"; ".join(different)}; give '
-      'another --workdir, or the settings it was started with.'
-    )
-
-
 def save_weights(
   workdir: Path,
   config: Config,
@@ -401,7 +278,7 @@ def save_weights(
   if workdir.exists() and any(workdir.iterdir()):
     raise UserError(f'{workdir} is not empty; give another folder.')
   workdir.mkdir(parents=True, exist_ok=True)
-  save_config(workdir, config, skeleton)
+  run_config.save(workdir, config, skeleton)
   checkpoints = Checkpoints(workdir, writable=True)
   checkpoints.save(
     TrainState(step=np.int32(0), variables=variables, opt_state=())

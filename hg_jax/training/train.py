@@ -19,7 +19,7 @@ from hg_jax.data import datasets, examples, images, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
 from hg_jax.model import hourglass, transfer
-from hg_jax.run import checkpoint, processes
+from hg_jax.run import processes, run_config
 from hg_jax.run.checkpoint import Checkpoints
 from hg_jax.run.signals import SignalWatch
 from hg_jax.run.train_state import TrainState
@@ -146,15 +146,15 @@ def _initial_state(
   if not config.init_from:
     return train_step.create_train_state(config, tx, joints=joints)
   origin = Path(config.init_from)
-  checkpoint.require_same_weights(origin, config)
+  run_config.require_same_weights(origin, config)
   _, variables = inference.load_variables(
-    origin, checkpoint.load_config(origin), 'best'
+    origin, run_config.load(origin), 'best'
   )
   state = train_step.create_train_state(config, tx, joints=joints)
   variables = transfer.carry_over(
     variables,
     state.variables,
-    skeleton_lib.matches(checkpoint.load_skeleton(origin), skeleton),
+    skeleton_lib.matches(run_config.load_skeleton(origin), skeleton),
   )
   return train_step.create_train_state_from(config, tx, variables)
 

@@ -3,7 +3,7 @@ import shutil
 import cv2
 
 from hg_jax.evaluation import report
-from hg_jax.run import checkpoint
+from hg_jax.run import run_config
 
 
 def test_evaluate_run_writes_numbers_and_pictures(
@@ -11,7 +11,7 @@ def test_evaluate_run_writes_numbers_and_pictures(
 ):
   workdir = tmp_path / 'run'
   shutil.copytree(tiny_run, workdir)
-  config = checkpoint.load_config(workdir)
+  config = run_config.load(workdir)
   config.data.dir = str(prepared)
   report.evaluate_run(workdir, config, which='latest', split='valid')
   assert 'all_joints' in capsys.readouterr().out

@@ -14,7 +14,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import mpii
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint, integrity
+from hg_jax.run import checkpoint, integrity, run_config
 from hg_jax.run.train_state import TrainState
 
 
@@ -266,23 +266,23 @@ def test_save_to_a_full_disk_is_one_line(workdir):
 
 def test_run_remembers_its_joints_and_refuses_others(tmp_path):
   two = Skeleton(joints=('a', 'b'), flip=(1, 0), groups={}, limbs=())
-  checkpoint.save_config(tmp_path, Config(), two)
-  assert checkpoint.load_config(tmp_path) == Config()
-  assert checkpoint.load_skeleton(tmp_path) == two
-  checkpoint.require_same_joints(tmp_path, two)
+  run_config.save(tmp_path, Config(), two)
+  assert run_config.load(tmp_path) == Config()
+  assert run_config.load_skeleton(tmp_path) == two
+  run_config.require_same_joints(tmp_path, two)
   other = dataclasses.replace(two, joints=('b', 'a'))
   with pytest.raises(UserError, match='finds the joints a, b; .* b, a'):
-    checkpoint.require_same_joints(tmp_path, other)
+    run_config.require_same_joints(tmp_path, other)
 
 
 def test_resuming_on_more_datasets_is_refused(tmp_path):
-  checkpoint.save_config(tmp_path, Config(data=Data(dir='a')), mpii.SKELETON)
-  checkpoint.require_same_run(tmp_path, Config(data=Data(dir='moved/a')))
+  run_config.save(tmp_path, Config(data=Data(dir='a')), mpii.SKELETON)
+  run_config.require_same_run(tmp_path, Config(data=Data(dir='moved/a')))
   with pytest.raises(UserError, match='trains on a, not on a,b'):
-    checkpoint.require_same_run(tmp_path, Config(data=Data(dir='a,b')))
+    run_config.require_same_run(tmp_path, Config(data=Data(dir='a,b')))
 
 
 def test_run_from_before_skeletons_is_mpiis(tmp_path):
   (tmp_path / 'config.json').write_text(config.to_json(Config()))
-  assert checkpoint.load_config(tmp_path) == Config()
-  assert checkpoint.load_skeleton(tmp_path) == mpii.SKELETON
+  assert run_config.load(tmp_path) == Config()
+  assert run_config.load_skeleton(tmp_path) == mpii.SKELETON

@@ -12,7 +12,7 @@ from hg_jax.base.config import Config, Data, Evaluate, Model, Optimizer
 from hg_jax.base.errors import UserError
 from hg_jax.data.mpii import SKELETON
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint, processes
+from hg_jax.run import checkpoint, processes, run_config
 from hg_jax.training import optimizer, train, train_step
 
 pytestmark = pytest.mark.usefixtures('shallow', 'float64')
@@ -30,7 +30,7 @@ draw = hourglass.create_variables
 hourglass.create_variables = lambda *a: jax.tree.map(np.float64, draw(*a))
 workdir = pathlib.Path(sys.argv[1])
 with processes.joined():
-  config = checkpoint.load_config(workdir)
+  config = run_config.load(workdir)
   config.model.dtype = 'float64'  # no user's, so none of a saved config
   train.train_and_evaluate(config, workdir)
 """
@@ -111,7 +111,7 @@ def half_by_two(shallow, float64, prepared, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('two')
   config = tiny_config(prepared, steps=2)
   config.model.dtype = 'float32'
-  checkpoint.save_config(workdir, config, SKELETON)
+  run_config.save(workdir, config, SKELETON)
   cache = tmp_path_factory.mktemp('compiled')
   two = start_two(PROGRAM, workdir, JAX_COMPILATION_CACHE_DIR=str(cache))
   outputs = [process.communicate(timeout=300) for process in two]

@@ -14,7 +14,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.data import examples, records
 from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import evaluate
-from hg_jax.run import checkpoint, writer
+from hg_jax.run import checkpoint, run_config, writer
 from hg_jax.training import health, optimizer, train, train_step
 
 pytestmark = pytest.mark.usefixtures('shallow')
@@ -51,7 +51,7 @@ def finished(shallow, prepared, tmp_path_factory):
     prepared, optimizer=Optimizer(name='adam', learning_rate=1e-3)
   )
   workdir = tmp_path_factory.mktemp('finished')
-  checkpoint.save_config(workdir, config, SKELETON)
+  run_config.save(workdir, config, SKELETON)
   train.train_and_evaluate(config, workdir)
   return config, workdir
 
@@ -114,18 +114,18 @@ def test_checkpoints_keep_the_best_and_the_last_two(finished):
 def test_require_same_run_names_what_differs(finished):
   config, workdir = finished
   longer = dataclasses.replace(config, steps=1000)
-  checkpoint.require_same_run(workdir, longer)
+  run_config.require_same_run(workdir, longer)
   other = dataclasses.replace(config, model=Model(stacks=3, features=8))
   with pytest.raises(UserError, match=r'model.stacks = 1 \(now 3\)'):
-    checkpoint.require_same_run(workdir, other)
+    run_config.require_same_run(workdir, other)
   other = dataclasses.replace(config, optimizer=Optimizer(), seed=1)
   with pytest.raises(UserError, match=r'seed = 0 \(now 1\)'):
-    checkpoint.require_same_run(workdir, other)
+    run_config.require_same_run(workdir, other)
 
 
 def test_load_config_inverts_save_config(finished):
   config, workdir = finished
-  assert checkpoint.load_config(workdir) == config
+  assert run_config.load(workdir) == config
 
 
 @pytest.mark.parametrize(
