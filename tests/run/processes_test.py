@@ -22,7 +22,7 @@ PROGRAM = """
 import pathlib, sys
 import jax, numpy as np
 from hg_jax.model import hourglass
-from hg_jax.run import checkpoint, processes
+from hg_jax.run import processes, run_config
 from hg_jax.training import train
 hourglass.DEPTH = 1
 jax.config.update('jax_enable_x64', True)
