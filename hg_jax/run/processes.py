@@ -53,7 +53,9 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
   if jax.process_count() == 1:
     yield
     return
-  threading.Thread(target=_end_with_another, daemon=True).start()
+  over = threading.Event()
+  watch = threading.Thread(target=_end_with_another, args=(over,), daemon=True)
+  watch.start()
   try:
     _require_equal_devices()
     yield
@@ -61,6 +63,10 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
     raise  # By a signal, in all processes at the same step.
   except BaseException as error:
     _end_all(error)
+  finally:
+    # A thread that waits in C++ when Python ends aborts the process.
+    over.set()
+    watch.join()
 
 
 def _end_all(error: BaseException) -> None:
@@ -76,14 +82,17 @@ def _end_all(error: BaseException) -> None:
   _end(f'error: {reason}', tell=f'{jax.process_index()} failed: {reason}')
 
 
-def _end_with_another() -> None:
-  """Waits until another process fails, and ends this one."""
+def _end_with_another(over: threading.Event) -> None:
+  """Waits until another process fails and ends this one, or for `over`."""
   client = distributed.global_state.client
-  try:
-    reason = client.blocking_key_value_get(_FAILURE, 2**31 - 1)  # ms
-  except jax.errors.JaxRuntimeError:
-    return  # The run is over.
-  _end(f'error: process {reason}')
+  while not over.is_set():
+    try:
+      reason = client.blocking_key_value_get(_FAILURE, 500)  # ms
+    except jax.errors.JaxRuntimeError as error:
+      if 'DEADLINE_EXCEEDED' in str(error):
+        continue
+      return  # The first process is gone, which JAX's heartbeat handles.
+    _end(f'error: process {reason}')
 
 
 def _end(line: str, *, tell: str | None = None) -> None:
