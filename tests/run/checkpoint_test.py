@@ -3,6 +3,7 @@ import os
 import resource
 import shutil
 import signal
+import tracemalloc  # noqa: F401  pytest imports it when no file opens
 
 import jax
 import numpy as np

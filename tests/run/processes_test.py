@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -182,9 +183,12 @@ def test_joined_ends_all_when_one_fails(error, name):
 def test_joined_ends_when_another_process_dies():
   two = start_two(ENDING, 'dies')
   first, _ = (process.communicate(timeout=60)[1] for process in two)
-  assert two[0].returncode == 1
-  (line,) = (x for x in first.splitlines() if x.startswith('error: '))
-  assert line.startswith('error: another process is gone')
+  # Whichever notices first: the exchange of gradients, or JAX's heartbeat,
+  # which aborts.
+  assert two[0].returncode in (1, -signal.SIGABRT)
+  if two[0].returncode == 1:
+    (line,) = (x for x in first.splitlines() if x.startswith('error: '))
+    assert line.startswith('error: another process is gone')
 
 
 def test_joined_refuses_unequal_numbers_of_devices():
