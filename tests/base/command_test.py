@@ -1,3 +1,9 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -53,3 +59,28 @@ def test_cache_compilations_warns_without_a_home(
   assert jax.config.jax_compilation_cache_dir is None
   (line,) = capsys.readouterr().err.splitlines()
   assert line.startswith('warning: every start compiles anew')
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc is of Linux')
+@pytest.mark.parametrize(
+  ('given', 'expected'),
+  [
+    ({}, b'GLIBC_TUNABLES=glibc.malloc.hugetlb=1'),
+    ({'GLIBC_TUNABLES': ''}, b'GLIBC_TUNABLES='),
+  ],
+)
+def test_commands_start_with_huge_pages_unless_told_otherwise(given, expected):
+  environment = {k: v for k, v in os.environ.items() if k != 'GLIBC_TUNABLES'}
+  process = subprocess.Popen(
+    [sys.executable, '-u', '-m', 'hg_jax.predict', '-', '--output=never'],
+    env=environment | given,
+    stdin=subprocess.PIPE,  # for which it waits
+    stderr=subprocess.DEVNULL,
+  )
+  # What the program was started with, the last time.
+  started_with = Path(f'/proc/{process.pid}/environ')
+  deadline = time.monotonic() + 60
+  while expected not in started_with.read_bytes().split(b'\0'):
+    assert process.poll() is None and time.monotonic() < deadline
+    time.sleep(0.05)
+  process.communicate(b'')
