@@ -72,14 +72,17 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
 def _end_all(error: BaseException) -> None:
   """Prints why this process fails, tells the others, and ends."""
   reason = ' '.join(str(error).split())
+  if 'Gloo' in reason or 'NCCL' in reason:
+    # The others notice themselves, and the dead one would not come to their
+    # farewell; JAX's heartbeat aborts those who wait for it.
+    _end(f'error: another process is gone ({reason[:120]})')
   if isinstance(error, KeyboardInterrupt):
     reason = 'interrupted'
-  elif 'Gloo' in reason or 'NCCL' in reason:
-    reason = f'another process is gone ({reason[:120]})'
   elif not isinstance(error, UserError):
     traceback.print_exc()
     reason = f'{type(error).__name__}: {reason}'
-  _end(f'error: {reason}', tell=f'{jax.process_index()} failed: {reason}')
+  told = f'{jax.process_index()} failed: {reason}'
+  _end(f'error: {reason}', tell=told, meet=True)
 
 
 def _end_with_another(over: threading.Event) -> None:
@@ -92,11 +95,17 @@ def _end_with_another(over: threading.Event) -> None:
       if 'DEADLINE_EXCEEDED' in str(error):
         continue
       return  # The first process is gone, which JAX's heartbeat handles.
-    _end(f'error: process {reason}')
+    _end(f'error: process {reason}', meet=True)
 
 
-def _end(line: str, *, tell: str | None = None) -> None:
-  """Prints a line, tells the others, and ends when all have read it."""
+def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
+  """Prints a line and ends this process.
+
+  Args:
+    line: the reason.
+    tell: the reason, for the others, who end likewise.
+    meet: wait until all have read it.
+  """
   _ENDING.acquire()  # Another thread that holds it ends the process.
   sys.stdout.flush()
   os.write(2, f'{line}\n'.encode())
@@ -104,11 +113,12 @@ def _end(line: str, *, tell: str | None = None) -> None:
   if tell:
     with suppress(jax.errors.JaxRuntimeError):  # Another told it before.
       client.key_value_set(_FAILURE, tell)
-  with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
-    client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
-    if is_first_process():
-      # JAX aborts those that miss the first, so it ends last.
-      time.sleep(_FAREWELL)
+  if meet:
+    with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
+      client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
+      if is_first_process():
+        # JAX aborts those that miss the first, so it ends last.
+        time.sleep(_FAREWELL)
   os._exit(1)
 
 
