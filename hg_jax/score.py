@@ -50,6 +50,7 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'plot', None, 'Picture to write: PCK over the threshold, a line per file.'
   )
+  flags.DEFINE_bool('common', False, 'On the people that all files have.')
   flags.DEFINE_bool('json', False, 'Print JSON: a list, an object per file.')
 
 
@@ -87,6 +88,8 @@ def main(paths: list[str]) -> None:
     files = [
       predictions.load(path, truth.people, truth.skeleton) for path in paths
     ]
+    if FLAGS.common:
+      files = in_common(files)
     results = [summarize(file, truth) for file in files]
     for file, result in zip(files[1:], results[1:], strict=True):
       result['difference'] = difference(files[0], file, truth)
@@ -181,6 +184,19 @@ def summarize_coco(path: str, truth: Truth) -> dict:
     truth.coco_file, Path(path), truth.people, truth.metric
   )
   return {'file': path, 'oks': numbers}
+
+
+def in_common(files: Sequence[Predictions]) -> list[Predictions]:
+  """Returns the files without the people that one of them lacks.
+
+  Raises:
+    UserError: they have nobody in common.
+  """
+  common = np.all([file.has() for file in files], axis=0)
+  if not common.any():
+    names = ', '.join(file.file for file in files)
+    raise UserError(f'{names} have nobody in common.')
+  return [file.only(common) for file in files]
 
 
 def difference(first: Predictions, second: Predictions, truth: Truth) -> dict:

@@ -420,6 +420,22 @@ def test_difference_needs_common_people(few, tmp_path):
   ]
   with pytest.raises(UserError, match='nobody in common'):
     score.difference(*files, truth_of(few))
+  with pytest.raises(UserError, match='nobody in common'):
+    score.in_common(files)
+
+
+def test_files_in_common_are_scored_on_the_same_people(few, tmp_path):
+  wrong = few.joints[[0, 1]] + [[[0, 0]], [[1000, 0]]]
+  files = [
+    load(write_ours(tmp_path / 'all.h5', few, [0, 1, 2]), few),
+    load(write_ours(tmp_path / 'two.h5', few, [0, 1], joints=wrong), few),
+    load(write_ours(tmp_path / 'others.h5', few, [1, 2]), few),
+  ]
+  results = [
+    score.summarize(file, truth_of(few)) for file in score.in_common(files)
+  ]
+  assert [result['people'] for result in results] == [1, 1, 1]
+  assert [r['totals']['all_joints'] for r in results] == [100, 0, 100]
 
 
 @pytest.mark.parametrize(

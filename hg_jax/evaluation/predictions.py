@@ -41,6 +41,10 @@ class Predictions:
   def has(self) -> np.ndarray:  # bool[P]
     return ~np.isnan(self.joints[:, 0, 0])
 
+  def only(self, people: np.ndarray) -> 'Predictions':  # of bool[P]
+    joints = np.where(people[:, None, None], self.joints, np.nan)
+    return dataclasses.replace(self, joints=joints)
+
 
 def write(
   path: Path,
