@@ -51,6 +51,9 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'split', 'valid', "To evaluate: 'valid', 'train' or 'test'."
   )
+  flags.DEFINE_string(
+    'output', None, "Where an evaluation writes; the run's folder by default."
+  )
   flags.DEFINE_integer(
     'profile', 0, 'Write a trace of this many steps.', lower_bound=0
   )
@@ -70,9 +73,14 @@ def main(argv: list[str]) -> None:
       if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
       train_run(config, workdir, profile=FLAGS.profile)
-    with files.system_errors(workdir):
+    output = Path(FLAGS.output or workdir)
+    with files.system_errors(output):
       report.evaluate_run(
-        workdir, config, which=FLAGS.checkpoint, split=FLAGS.split
+        workdir,
+        config,
+        which=FLAGS.checkpoint,
+        split=FLAGS.split,
+        output=output,
       )
 
 

@@ -85,7 +85,9 @@ def test_cranes_are_learned_from_coco_json(tmp_path, capsys):
   workdir = tmp_path / 'run'
   main.train_run(config, workdir)
   assert run_config.load_skeleton(workdir).joints == tuple(JOINTS)
-  report.evaluate_run(workdir, config, which='latest', split='valid')
+  report.evaluate_run(
+    workdir, config, which='latest', split='valid', output=workdir
+  )
   output = capsys.readouterr().out
   assert 'PCK@0.1 box' in output and 'Hook' in output
   results = json.loads((workdir / 'results.json').read_text())

@@ -40,6 +40,24 @@ def read(config: Config, split: str) -> Crops:
   )
 
 
+def read_for(config: Config, split: str, skeleton: Skeleton) -> Crops:
+  """Reads a split of the first dataset for a network of these joints.
+
+  Where the dataset's are others, they are mapped by name, `Crops.notes` says
+  which, and the dataset's metric remains.
+
+  Raises:
+    UserError: as `read`, or the dataset has none of the joints.
+  """
+  crops = read(config, split)
+  found = crops.skeleton
+  if (found.joints, found.flip) == (skeleton.joints, skeleton.flip):
+    return crops
+  note = f'{folders(config)[0]}: {_describe(crops, skeleton)}'
+  onto = dataclasses.replace(skeleton, metric=found.metric)
+  return dataclasses.replace(_map(crops, onto), notes=(note,))
+
+
 def read_training(config: Config) -> Crops:
   """Reads the training people of all datasets, with the first's joints.
 

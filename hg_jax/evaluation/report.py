@@ -32,27 +32,30 @@ from hg_jax.evaluation.evaluate import Evaluator, Results
 from hg_jax.metrics import pck, pcp, tables
 from hg_jax.model import hourglass
 from hg_jax.pictures import figures, heatmap_sheets
-from hg_jax.run import processes, run_config
+from hg_jax.run import bundle, processes, run_config
 
 _OVERLAY_SIZE = 448  # px
 
 
 def evaluate_run(
-  workdir: Path, config: Config, *, which: str, split: str
+  workdir: Path, config: Config, *, which: str, split: str, output: Path
 ) -> None:
   """Evaluates a checkpoint of a run; prints a table and writes files.
 
   Args:
-    workdir: the run's folder; the files go there.
+    workdir: the run's folder.
     config: the run's config; its `evaluate` and `data.dir` may be others.
     which: 'best', 'latest' or a step.
     split: of the prepared people.
+    output: the folder for the files.
 
   Raises:
     UserError: the checkpoint or the split does not exist, or is of another
       network.
   """
-  crops = datasets.read(config, split)
+  crops = datasets.read_for(config, split, run_config.load_skeleton(workdir))
+  for note in crops.notes:
+    print(note)
   evaluator = Evaluator(
     hourglass.create_model(config, joints=len(crops.skeleton.joints)),
     config,
@@ -60,12 +63,13 @@ def evaluate_run(
   )
   step, variables, results = _evaluated(evaluator, workdir, config, which)
   raw = None
-  if config.ema_decay:
+  if config.ema_decay and not bundle.is_bundle(workdir):
     *_, raw = _evaluated(evaluator, workdir, config, str(step), ema=False)
   if not processes.is_first_process():
     return
   print(f'\n{workdir}, step {step}')
-  written = [workdir / 'predictions.h5']
+  output.mkdir(parents=True, exist_ok=True)
+  written = [output / 'predictions.h5']
   predictions.write(written[0], crops.people, results.joints, results.score)
   if crops.people.labeled.any():
     summary = {
@@ -74,13 +78,7 @@ def evaluate_run(
       'split': split,
       'flip_test': config.evaluate.flip_test,
       **_summarize(results, crops),
-      **coco_truth.summarize(
-        coco_truth.file_of(datasets.folders(config)[0], split, results.metric),
-        crops.people,
-        results.metric,
-        results.joints,
-        results.score,
-      ),
+      **_average_precision(config, split, results, crops),
     }
     if raw:
       summary['without_averaging'] = _summarize(raw, crops)
@@ -88,13 +86,13 @@ def evaluate_run(
       print(f'\nWithout averaging:\n{table}')
       print('\nThe moving average of the weights:')
     print(f'{tables.table(results.metric, summary)}\n')
-    written.append(workdir / 'results.json')
+    written.append(output / 'results.json')
     files.write(written[-1], json.dumps(summary, indent=2) + '\n')
-    written += _write_overlays(workdir, results, crops, config.evaluate.figures)
+    written += _write_overlays(output, results, crops, config.evaluate.figures)
     if config.evaluate.figures:
-      written += _write_heatmaps(workdir, config, variables, results, crops)
+      written += _write_heatmaps(output, config, variables, results, crops)
   else:
-    written.append(_write_submission(workdir, config, results, crops))
+    written.append(_write_submission(output, config, results, crops))
   print('Wrote ' + ', '.join(str(path) for path in written))
 
 
@@ -109,7 +107,6 @@ def _evaluated(
   """The step, the weights and the results of a checkpoint."""
 
   def load() -> tuple[np.ndarray, dict[str, Any]]:
-    run_config.require_same_joints(workdir, evaluator.crops.skeleton)
     step, variables = inference.load_variables(workdir, config, which, ema=ema)
     return np.int32(step), variables
 
@@ -120,9 +117,9 @@ def _evaluated(
 
 
 def _write_submission(
-  workdir: Path, config: Config, results: Results, crops: Crops
+  output: Path, config: Config, results: Results, crops: Crops
 ) -> Path:
-  path = workdir / 'pred_keypoints_mpii.mat'
+  path = output / 'pred_keypoints_mpii.mat'
   annotations = records.source(datasets.folders(config)[0])['annotations']
   counts = submission.write(
     path, Path(annotations), crops.people, results.joints
@@ -170,6 +167,22 @@ def _summarize(results: Results, crops: Crops) -> dict:
   }
 
 
+def _average_precision(
+  config: Config, split: str, results: Results, crops: Crops
+) -> dict:
+  """COCO's numbers of people in its form, if their joints are the network's."""
+  if crops.notes:
+    return {}
+  metric = results.metric
+  return coco_truth.summarize(
+    coco_truth.file_of(datasets.folders(config)[0], split, metric),
+    crops.people,
+    metric,
+    results.joints,
+    results.score,
+  )
+
+
 def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
   """Each joint's error in the metric's unit; 0 where it is not scored."""
   people = crops.people
@@ -181,7 +194,7 @@ def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
 
 
 def _write_overlays(
-  workdir: Path, results: Results, crops: Crops, count: int
+  output: Path, results: Results, crops: Crops, count: int
 ) -> list[Path]:
   """Draws the `count` worst and random people and returns the paths."""
   people = crops.people
@@ -193,7 +206,7 @@ def _write_overlays(
   side = 1.2 * people.side
   image_to_picture = affine.image_to_crop(people.center, side, _OVERLAY_SIZE)
   return figures.save_overlays(
-    workdir,
+    output,
     chosen,
     crops={
       row: _picture(crops, row, image_to_picture[row], _OVERLAY_SIZE)
@@ -212,7 +225,7 @@ def _write_overlays(
 
 
 def _write_heatmaps(
-  workdir: Path,
+  output: Path,
   config: Config,
   variables: dict[str, Any],
   results: Results,
@@ -247,8 +260,8 @@ def _write_heatmaps(
     ),
   }
   for name, sheet in sheets.items():
-    figures.write(workdir / name, sheet)
-  return [workdir / name for name in sheets]
+    figures.write(output / name, sheet)
+  return [output / name for name in sheets]
 
 
 def _picture(

@@ -87,6 +87,30 @@ def test_validation_is_the_first_datasets(prepared, other):
   assert len(crops) == len(records.read(prepared, 'valid'))
 
 
+def test_people_of_other_joints_are_read_for_a_network(prepared, other):
+  read = records.read(other, 'train')
+  network = records.read(prepared, 'train').skeleton
+  crops = datasets.read_for(Config(data=Data(dir=str(other))), 'train', network)
+  assert crops.skeleton.joints == network.joints
+  assert crops.skeleton.flip == network.flip
+  assert crops.skeleton.metric == read.skeleton.metric
+  names = ('l_wrist', 'neck', 'r_wrist', 'r_elbow')
+  columns = [network.joints.index(name) for name in names]
+  known = crops.people.known.any(axis=0)
+  assert known.nonzero()[0].tolist() == sorted(columns)
+  np.testing.assert_array_equal(
+    crops.people.joints[:, columns], read.people.joints[:, [0, 1, 2, 4]]
+  )
+  assert 'Left wrist = l_wrist' in crops.notes[0]
+
+
+def test_people_of_the_networks_joints_are_read_as_they_are(prepared):
+  config = Config(data=Data(dir=str(prepared)))
+  network = records.read(prepared, 'train').skeleton
+  crops = datasets.read_for(config, 'valid', network)
+  assert crops.skeleton == network and not crops.notes
+
+
 def test_shares_decide_how_often_a_dataset_is_shown(prepared, other):
   union = union_of(prepared, other, shares=(2, 1))
   first = len(union) - 8

@@ -1,5 +1,3 @@
-import shutil
-
 import cv2
 
 from hg_jax.evaluation import report
@@ -9,13 +7,16 @@ from hg_jax.run import run_config
 def test_evaluate_run_writes_numbers_and_pictures(
   tiny_run, prepared, tmp_path, capsys
 ):
-  workdir = tmp_path / 'run'
-  shutil.copytree(tiny_run, workdir)
-  config = run_config.load(workdir)
+  config = run_config.load(tiny_run)
   config.data.dir = str(prepared)
-  report.evaluate_run(workdir, config, which='latest', split='valid')
+  before = sorted(tiny_run.iterdir())
+  output = tmp_path / 'new' / 'output'
+  report.evaluate_run(
+    tiny_run, config, which='latest', split='valid', output=output
+  )
   assert 'all_joints' in capsys.readouterr().out
-  assert (workdir / 'results.json').exists()
-  assert (workdir / 'predictions.h5').exists()
+  assert (output / 'results.json').exists()
+  assert (output / 'predictions.h5').exists()
   for name in ('overlay_worst', 'heatmaps_joints', 'heatmaps_stacks'):
-    assert cv2.imread(str(workdir / f'{name}.png')) is not None, name
+    assert cv2.imread(str(output / f'{name}.png')) is not None, name
+  assert sorted(tiny_run.iterdir()) == before
