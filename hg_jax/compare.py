@@ -10,7 +10,8 @@ runs are scored on them: all to the table, those of --convention to Figure 7.
   python -m hg_jax.compare results/*.json --output=results/comparison
 
 keeps what is needed of each run as a small file, and makes the same tables
-and figures of these, to the byte.
+and figures of these, to the byte. Runs that differ in the seed alone share a
+bar, a line and a name: rmsprop8_seed0 and rmsprop8_seed1 are rmsprop8.
 
   python -m hg_jax.compare before.json after.json
 
@@ -42,8 +43,8 @@ def main(paths: list[str]) -> None:
     raise UserError('say where to write: --save=DIR or --output=DIR.')
   runs = finished.load(paths)
   if options.save:
-    for run in runs:
-      print(finished.save(run, Path(options.save)))
+    for path in finished.save(runs, Path(options.save)):
+      print(path)
   if not options.output:
     return
   metric = pck.create_metric(runs[0].skeleton)
@@ -176,36 +177,51 @@ def bars_by_joint(
 ) -> Figure:
   """Draws Figure 7: the groups of joints and the total of `convention`.
 
+  Runs that differ in the seed alone are one bar, the mean over seeds, with a
+  whisker of the standard deviation over seeds.
+
   Published rows are drawn where they are of the same convention and split
   and have a value for every group.
   """
   metric = pck.create_metric(runs[0].skeleton)
   first = runs[0].results
-  groups = list(first['groups'])
+  columns = list(first['groups'])
   rows = {
-    row['name']: [*(row.get(group) for group in groups), row['total']]
+    row['name']: [*(row.get(column) for column in columns), row['total']]
     for row in published
     if row['convention'] == convention and row['split'] == first['split']
   }
   rows = {name: row for name, row in rows.items() if None not in row}
-  gray = "; gray: published, MPII's 2,958 people" if rows else ''
+  groups = comparison.by_seed(runs)
+  values = {}  # of each seed, by column
+  for name, group in groups.items():
+    values[name] = [
+      *([run.results['groups'][column] for run in group] for column in columns),
+      comparison.totals(group, convention),
+    ]
+  title = f'{metric.name()} by joint: {comparison.people_of(runs)}'
+  if comparison.has_seeds(groups):
+    title += '; means over seeds ± their standard deviation'
+  if rows:
+    title += "; gray: published, MPII's 2,958 people"
   return plots.bars(
-    [*groups, f'Total\n{convention}'],
-    {
-      run.name: [
-        *run.results['groups'].values(),
-        run.results['totals'][convention],
-      ]
-      for run in runs
-    },
+    [*columns, f'Total\n{convention}'],
+    {name: list(map(comparison.mean, x)) for name, x in values.items()},
     rows,
-    title=f'{metric.name()} by joint: {comparison.people_of(runs)}{gray}',
+    deviations={
+      name: list(map(comparison.deviation, x)) for name, x in values.items()
+    },
+    title=title,
     label=f'{metric.name()}, % of labeled joints',
   )
 
 
 def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
   """Draws Figure 8: validation loss and score over the steps of training.
+
+  Runs that differ in the seed alone are one line, the mean of them at the
+  steps that all have. Where batch sizes differ, people seen take the place of
+  steps, for a step of a larger batch has cost more.
 
   Losses of heatmaps with wider peaks are higher; where runs differ in that,
   their skill is drawn, the share of the all-zero prediction's loss removed.
@@ -220,15 +236,24 @@ def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
     convention: f'Validation {metric.name()} {convention}, %',
   }
   del labels['skill' if len(widths) == 1 else 'loss']
+  groups = comparison.by_seed(runs)
+  by_people = len({run.config['batch_size'] for run in runs}) > 1
+  title = 'Validation during training'
+  if comparison.has_seeds(groups):
+    title += ': means over seeds'
   return plots.curves(
     {
       label: {
-        run.name: [(row['step'], row[key]) for row in run.validation]
-        for run in runs
+        name: [
+          (step * (group[0].config['batch_size'] if by_people else 1), value)
+          for step, value in comparison.mean_validation(group, key)
+        ]
+        for name, group in groups.items()
       }
       for key, label in labels.items()
     },
-    title='Validation during training',
+    horizontal='people seen' if by_people else 'training step',
+    title=title,
   )
 
 

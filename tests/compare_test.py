@@ -518,18 +518,193 @@ def test_table_has_the_spread_over_seeds(tmp_path):
   ]
   paths.append(write_scored(tmp_path / 'b', people, range(5), batch_size=8))
   page = comparison.markdown(finished.load(paths), [])
-  assert '| a1 | 1, 2, 3 | 80.00 ± 10.00 |' in page
+  assert '| a | 1, 2, 3 | 80.00 ± 10.00 |' in page
   assert '| b | 0 | 95.00 |' in page
 
 
-def test_saved_runs_make_the_same_files(tmp_path):
-  people = people_of(50)
-  paths = [
-    write_scored(tmp_path / name, people, range(wrong), seed=wrong)
-    for name, wrong in (('one', 3), ('two', 9))
+@pytest.mark.parametrize(
+  'names, expected',
+  [
+    (['rmsprop8_seed0', 'rmsprop8_seed1'], 'rmsprop8'),
+    (['rmsprop8_seed10', 'rmsprop8_seed11'], 'rmsprop8'),
+    (['runs/rmsprop8/seed0', 'runs/rmsprop8/seed1'], 'rmsprop8'),
+    (['rmsprop8-0', 'rmsprop8-1'], 'rmsprop8'),
+    (['a/rmsprop8'], 'a/rmsprop8'),
+    (['seed0', 'seed1'], 'seed0, seed1'),
+  ],
+)
+def test_groups_have_the_name_that_their_runs_share(tmp_path, names, expected):
+  (run,) = finished.load([write_run(tmp_path / 'run')])
+  runs = [
+    dataclasses.replace(run, name=name, config=run.config | {'seed': seed})
+    for seed, name in enumerate(names)
   ]
-  runs = finished.load(paths)
-  saved = [str(finished.save(run, tmp_path / 'results')) for run in runs]
+  assert comparison.by_seed(runs) == {expected: runs}
+
+
+def test_a_seed_is_once_in_a_group(tmp_path):
+  (run,) = finished.load([write_run(tmp_path / 'run')])
+  runs = [
+    dataclasses.replace(run, name=name, config=run.config | {'seed': seed})
+    for name, seed in (('old0', 0), ('old1', 1), ('new1', 1), ('new0', 0))
+  ]
+  assert comparison.by_seed(runs) == {'old': runs[:2], 'new': runs[2:]}
+
+
+def test_groups_never_share_a_name(tmp_path):
+  (run,) = finished.load([write_run(tmp_path / 'run')])
+  runs = [
+    dataclasses.replace(
+      run, name=name, config=run.config | {'seed': n % 2, 'batch_size': n // 2}
+    )
+    for n, name in enumerate(['a/x/seed0', 'a/x/seed1', 'b/x/seed0', 'b/x/1'])
+  ]
+  assert list(comparison.by_seed(runs)) == ['a/x', 'b/x']
+  same = [dataclasses.replace(run, name=f'x{n}') for n, run in enumerate(runs)]
+  assert list(comparison.by_seed(same)) == ['x0, x1', 'x2, x3']
+
+
+def write_two_groups(folder):
+  """Runs of 400 people: of a 80 and 84 % are right, of b 81, 83 and 88 %."""
+  people = people_of(400)
+  return [
+    write_scored(
+      folder / f'{name}_seed{seed}', people, range(wrong), seed=seed, **settings
+    )
+    for seed in (0, 1, 2)
+    for name, settings, errors in (
+      ('a', {'batch_size': 8}, (80, 64)),
+      ('b', {}, (76, 68, 48)),
+    )
+    for wrong in errors[seed : seed + 1]
+  ]
+
+
+def test_differences_of_means_have_both_errors(tmp_path):
+  page = comparison.markdown(finished.load(write_two_groups(tmp_path)), [])
+  # Means of 82 and 84 %; variances over seeds of 8 and 13.
+  seeds = math.sqrt(8 / 2 + 13 / 3)
+  # The people 0 to 79 by how often a has them right less how often b has: a
+  # mean of -0.02.
+  moves = np.zeros(400)
+  for wrong in (80, 64):
+    moves[:wrong] += 1 / 2
+  for wrong in (76, 68, 48):
+    moves[:wrong] -= 1 / 3
+  people = 100 * np.std(moves, ddof=1) / math.sqrt(400)
+  assert '## Minus a, on the same people' in page
+  assert f'| b | +2.00 ± {people:.2f} (people) ± {seeds:.2f} (seeds) |' in page
+  assert '| setting | a | b |' in page
+  assert '| `seed` | `0, 1` | `0, 1, 2` |' in page
+  assert '| a_seed0 |' in page and '| b_seed2 |' in page
+
+
+def test_difference_to_a_single_run_has_no_error_over_seeds(tmp_path):
+  paths = write_two_groups(tmp_path)
+  runs = finished.load([p for p in paths if 'a_seed1' not in p])
+  page = comparison.markdown(runs, [])
+  assert ' (people) |' in page and '(seeds) |' not in page
+
+
+def test_figure_7_has_means_and_deviations_over_seeds(tmp_path):
+  runs = finished.load(write_two_groups(tmp_path))
+  figure = compare.bars_by_joint(runs, [], 'all_joints')
+  heights = {name: bars[-1] for name, bars in bars_of(figure).items()}
+  assert heights == pytest.approx({'a': 82, 'b': 84})
+  assert 'means over seeds' in figure.axes[0].get_title(loc='left')
+  segments = [
+    bars.errorbar.lines[2][0].get_segments()[-1][:, 1]
+    for bars in figure.axes[0].containers
+    if hasattr(bars, 'patches')
+  ]
+  for (low, high), deviation in zip(segments, (8, 13), strict=True):
+    assert (high - low) / 2 == pytest.approx(math.sqrt(deviation))
+
+
+def test_figure_7_of_one_run_each_has_no_whiskers(tmp_path):
+  runs = finished.load(
+    [write_run(tmp_path / name, settings=s) for name, s in TWO_BATCHES.items()]
+  )
+  figure = compare.bars_by_joint(runs, [], 'all_joints')
+  assert list(bars_of(figure)) == ['adam8', 'adam16']
+  assert all(bars.errorbar is None for bars in figure.axes[0].containers)
+  assert 'means' not in figure.axes[0].get_title(loc='left')
+
+
+TWO_BATCHES = {'adam8': {'batch_size': 8}, 'adam16': {'batch_size': 16}}
+
+
+def lines_of(axes):
+  return {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+
+
+def test_figure_8_is_over_people_where_batches_differ(tmp_path):
+  paths = [
+    write_run(tmp_path / name, settings=settings)
+    for name, settings in TWO_BATCHES.items()
+  ]
+  figure = compare.curves_of_validation(finished.load(paths), 'all_joints')
+  assert figure.axes[1].get_xlabel() == 'people seen'
+  assert lines_of(figure.axes[1]) == {
+    'adam8': [[80, 70], [160, 80]],
+    'adam16': [[160, 70], [320, 80]],
+  }
+  figure = compare.curves_of_validation(finished.load(paths[:1]), 'all_joints')
+  assert figure.axes[1].get_xlabel() == 'training step'
+  assert lines_of(figure.axes[1]) == {'adam8': [[10, 70], [20, 80]]}
+
+
+def test_figure_8_has_the_mean_at_the_steps_that_all_have(tmp_path):
+  steps = {
+    'x_seed0': [validation(10), validation(20, all_joints=70.0)],
+    'x_seed1': [validation(20, all_joints=75.0), validation(30)],
+    'y_seed0': [validation(10)],
+    'y_seed1': [validation(20)],
+  }
+  paths = [
+    write_run(
+      tmp_path / name,
+      lines=map(json.dumps, rows),
+      settings={'seed': int(name[-1]), 'steps': 30 + (name[0] == 'y')},
+    )
+    for name, rows in steps.items()
+  ]
+  figure = compare.curves_of_validation(finished.load(paths), 'all_joints')
+  assert lines_of(figure.axes[1]) == {'x': [[20, 72.5]], 'y': []}
+  plots.save(figure, tmp_path / 'figure8')
+
+
+def test_save_refuses_two_runs_of_one_file(tmp_path):
+  paths = [
+    write_run(tmp_path / name / 'seed0', settings=settings)
+    for name, settings in TWO_BATCHES.items()
+  ]
+  with pytest.raises(UserError, match=r'adam8/seed0 and .* both be saved as'):
+    finished.save(finished.load(paths), tmp_path / 'results')
+  assert not (tmp_path / 'results').exists()
+
+
+def test_saved_run_of_a_hundred_validations_is_small(tmp_path):
+  people = people_of(2958)
+  random = np.random.default_rng(0)
+  wrong = random.random((2958, 16)) < 0.12
+  path = write_scored(tmp_path / 'run', people, wrong)
+  rows = [
+    validation(step, **{'loss': random.random(), 'skill': random.random()})
+    for step in range(100)
+  ]
+  text = ''.join(json.dumps(row) + '\n' for row in rows)
+  (tmp_path / 'run' / 'metrics.jsonl').write_text(text)
+  (run,) = finished.load([path])
+  (saved,) = finished.save([run], tmp_path / 'results')
+  assert saved.stat().st_size < 40_000
+  (loaded,) = finished.load([str(saved)])
+  assert loaded == run
+
+
+def test_saved_runs_make_the_same_files(tmp_path):
+  runs = finished.load(write_two_groups(tmp_path))
+  saved = list(map(str, finished.save(runs, tmp_path / 'results')))
   assert not any(map(compare.is_benchmark, saved))
   outputs = [tmp_path / name for name in ('first', 'second')]
   compare.write(runs, [], outputs[0], convention='all_joints')
@@ -542,7 +717,8 @@ def test_saved_runs_make_the_same_files(tmp_path):
 def test_save_keeps_a_hundred_rows_and_the_last(tmp_path):
   lines = [json.dumps(validation(step)) for step in range(1, 502)]
   (run,) = finished.load([write_run(tmp_path / 'run', lines=lines)])
-  (saved,) = finished.load([str(finished.save(run, tmp_path / 'results'))])
+  (path,) = finished.save([run], tmp_path / 'results')
+  (saved,) = finished.load([str(path)])
   steps = [row['step'] for row in saved.validation]
   assert len(steps) <= 100 and steps[-1] == 501
   assert set(np.diff(steps)) == {6}

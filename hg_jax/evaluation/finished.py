@@ -113,6 +113,8 @@ def _load(folder: Path, name: str) -> Run:
     results = json.loads(path.read_text())
     if missing := [key for key in _RESULTS if key not in results]:
       raise LookupError(f'results.json lacks {", ".join(missing)}')
+    # Those of the weights before averaging, which nobody compares.
+    results.get('without_averaging', {}).pop('hits', None)
     rows = writer.read_metrics(folder / 'metrics.jsonl')
     # A resumed run may repeat a step.
     rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
@@ -133,29 +135,70 @@ def _load(folder: Path, name: str) -> Run:
   )
 
 
-def save(run: Run, folder: Path) -> Path:
-  """Writes what a comparison needs of a run as NAME.json.
+def save(runs: Sequence[Run], folder: Path) -> list[Path]:
+  """Writes what a comparison needs of each run as NAME.json; returns the files.
 
-  At most 100 rows of its validation are kept, the last one always.
+  At most 100 rows of a run's validation are kept, the last one always.
+
+  Raises:
+    UserError: two runs would have the same file.
   """
-  every = -(-len(run.validation) // _ROWS)
-  fields = dataclasses.asdict(run)
-  fields['validation'] = run.validation[::-1][::every][::-1]
+  paths = [
+    folder / f'{Path(run.name).name.removesuffix(".json")}.json' for run in runs
+  ]
+  owners = {}
+  for run, path in zip(runs, paths, strict=True):
+    if (other := owners.setdefault(path, run)) is not run:
+      raise UserError(
+        f'{other.name} and {run.name} would both be saved as {path}; rename '
+        'the folder of one.'
+      )
   folder.mkdir(parents=True, exist_ok=True)
-  path = folder / f'{Path(run.name).name}.json'
-  files.write(path, json.dumps(fields, indent=1) + '\n')
-  return path
+  for run, path in zip(runs, paths, strict=True):
+    every = -(-len(run.validation) // _ROWS)
+    fields = dataclasses.asdict(run)
+    fields['validation'] = run.validation[::-1][::every][::-1]
+    if 'hits' in run.results:
+      fields['results']['hits'] = _compress(run.results['hits'])
+    files.write(path, json.dumps(fields) + '\n')
+  return paths
 
 
 def _load_saved(path: Path, name: str) -> Run:
   try:
     fields = json.loads(path.read_text())
     fields['skeleton'] = skeleton_lib.from_json(fields['skeleton'])
-    return Run(**fields | {'name': name})
-  except (OSError, ValueError, LookupError, TypeError) as error:
+    run = Run(**fields | {'name': name})
+    if 'zlib' in run.results.get('hits', {}):
+      run.results['hits'] = _decompress(run.results['hits'])
+    return run
+  except (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    zlib.error,
+  ) as error:
     raise UserError(
       f'{path} is not what `compare --save` writes ({error}).'
     ) from error
+
+
+def _compress(hits: dict[str, str]) -> dict[str, str | list[str]]:
+  """What `pack_hits` returned, in half the space or less."""
+  # Together, for they are much alike.
+  together = b''.join(map(base64.b64decode, hits.values()))
+  text = base64.b64encode(zlib.compress(together, 9)).decode()
+  return {'names': list(hits), 'zlib': text}
+
+
+def _decompress(hits: dict[str, str | list[str]]) -> dict[str, str]:
+  together = zlib.decompress(base64.b64decode(hits['zlib']))
+  size = len(together) // len(hits['names'])
+  return {
+    name: base64.b64encode(together[n * size : (n + 1) * size]).decode()
+    for n, name in enumerate(hits['names'])
+  }
 
 
 def pack_hits(

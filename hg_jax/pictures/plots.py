@@ -38,11 +38,13 @@ def bars(
   runs: Mapping[str, Sequence[float | None]],  # percent, one per column
   published: Mapping[str, Sequence[float]],  # the same, drawn in gray
   *,
+  deviations: Mapping[str, Sequence[float | None]],  # of the same shape
   title: str,
   label: str,
 ) -> Figure:
   """Draws a group of bars per column, a bar per series: the report's Figure 7.
 
+  A bar with a deviation has a whisker that long to either side.
   The axis starts at 0, or nearer the lowest bar if that is above 50, where
   differences of a point would not be seen; its label says so.
   """
@@ -54,6 +56,9 @@ def bars(
     *(_COLORS[number % len(_COLORS)] for number in range(len(runs))),
     *(_GRAYS[number % len(_GRAYS)] for number in range(len(published))),
   ]
+  whiskers = {
+    name: np.array(lengths, np.float64) for name, lengths in deviations.items()
+  }
   lowest = np.nanmin([*series.values()])
   start = 10 * int((lowest - 5) // 10) if lowest > 50 else 0
   with matplotlib.rc_context(_STYLE):
@@ -61,6 +66,7 @@ def bars(
     axes = figure.subplots()
     width = 0.84 / len(series)
     for number, (name, values) in enumerate(series.items()):
+      lengths = whiskers.get(name, np.array(np.nan))
       drawn = axes.bar(
         np.arange(len(columns)) + (number - (len(series) - 1) / 2) * width,
         values - start,
@@ -71,6 +77,8 @@ def bars(
         hatch=_HATCHES[number % len(_HATCHES)],
         edgecolor='#222222',
         linewidth=0.6,
+        yerr=lengths if np.isfinite(lengths).any() else None,
+        error_kw={'elinewidth': 1.0, 'capsize': 2, 'ecolor': '#222222'},
       )
       if len(series) <= 4:
         texts = [f'{value:.1f}' for value in values]
@@ -87,15 +95,17 @@ def bars(
 
 
 def curves(
-  panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
+  panels: Mapping[str, Mapping[str, Sequence[tuple[int, float | None]]]],
   *,
+  horizontal: str,
   title: str,
 ) -> Figure:
-  """Draws a line per run over training steps: the report's Figure 8.
+  """Draws a line per series over training: the report's Figure 8.
 
-  A panel has the vertical axis's label and by run its (step, value) pairs.
-  The vertical axes hold each run from its first fifth on: before that it
-  learns so much that the rest would look like one line.
+  A panel has the vertical axis's label and by series its (step, value) pairs,
+  or other numbers that rise with the steps; `horizontal` says which. The
+  vertical axes hold each line from its first fifth on: before that it learns
+  so much that the rest would look like one line.
   """
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(12, 5.5), layout='constrained')
@@ -104,7 +114,7 @@ def curves(
       for number, (name, points) in enumerate(lines.items()):
         _line(
           axes,
-          *np.array(points, np.float64).T,
+          *np.array(points, np.float64).reshape(-1, 2).T,
           number,
           label=name,
           marker=_MARKERS[number % len(_MARKERS)],
@@ -113,7 +123,7 @@ def curves(
           markeredgecolor='#222222',
           markeredgewidth=0.6,
         )
-      axes.set_xlabel('training step')
+      axes.set_xlabel(horizontal)
       axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
       axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
       axes.ticklabel_format(
