@@ -621,6 +621,28 @@ def test_figure_7_has_means_and_deviations_over_seeds(tmp_path):
     assert (high - low) / 2 == pytest.approx(math.sqrt(deviation))
 
 
+@pytest.mark.parametrize('deviation, start', [(2.0, 50), (9.0, 40), (40.0, 0)])
+def test_axis_of_bars_holds_the_whiskers(deviation, start):
+  figure = plots.bars(
+    ['Head'],
+    {'one': [60.0], 'two': [70.0]},
+    {},
+    deviations={'one': [deviation], 'two': [None]},
+    title='',
+    label='',
+  )
+  assert figure.axes[0].get_ylim()[0] == start
+
+
+def test_seven_lines_differ_without_their_markers():
+  panel = {f'{n}': [(1, n), (2, n)] for n in range(7)}
+  figure = plots.curves({'': panel}, horizontal='', title='')
+  looks = {
+    (line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].lines
+  }
+  assert len(looks) == 7
+
+
 def test_figure_7_of_one_run_each_has_no_whiskers(tmp_path):
   runs = finished.load(
     [write_run(tmp_path / name, settings=s) for name, s in TWO_BATCHES.items()]

@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import StrMethodFormatter
 
-# Yellow is left out: its lines are not seen on white. There is one hatch and
-# one marker more than colors, so that a color's next turn looks different.
+# Yellow is left out: its lines are not seen on white. There is one hatch, one
+# dash and one marker more than colors, so that a color's next turn looks
+# different.
 _COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00')
 _GRAYS = ('#4d4d4d', '#a6a6a6', '#d9d9d9', '#737373', '#bfbfbf', '#f2f2f2')
 _HATCHES = ('', '///', '...', 'xxx', '\\\\\\', '++', 'ooo')
-_DASHES = ('-', '--', '-.', ':', (0, (5, 1)), (0, (3, 1, 1, 1)))
+_DASHES = ('-', '--', '-.', ':', (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 2.5)))
 _MARKERS = 'os^DvPX'
 _STYLE = {
   'font.size': 11,
@@ -44,9 +46,9 @@ def bars(
 ) -> Figure:
   """Draws a group of bars per column, a bar per series: the report's Figure 7.
 
-  A bar with a deviation has a whisker that long to either side.
-  The axis starts at 0, or nearer the lowest bar if that is above 50, where
-  differences of a point would not be seen; its label says so.
+  A bar with a deviation has a whisker that long to either side. The axis
+  starts at 0, or nearer the lowest end if that is above 50, where differences
+  of a point would not be seen; its label says so.
   """
   series = {
     name: np.array(values, np.float64)  # None, where nothing is labeled: NaN
@@ -56,17 +58,17 @@ def bars(
     *(_COLORS[number % len(_COLORS)] for number in range(len(runs))),
     *(_GRAYS[number % len(_GRAYS)] for number in range(len(published))),
   ]
+  nothing = [None] * len(columns)
   whiskers = {
-    name: np.array(lengths, np.float64) for name, lengths in deviations.items()
+    name: np.array(deviations.get(name, nothing), np.float64) for name in series
   }
-  lowest = np.nanmin([*series.values()])
-  start = 10 * int((lowest - 5) // 10) if lowest > 50 else 0
+  ends = [series[name] - np.nan_to_num(whiskers[name]) for name in series]
+  start = _start_of_axis(np.nanmin(ends))
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(12, 6), layout='constrained')
     axes = figure.subplots()
     width = 0.84 / len(series)
     for number, (name, values) in enumerate(series.items()):
-      lengths = whiskers.get(name, np.array(np.nan))
       drawn = axes.bar(
         np.arange(len(columns)) + (number - (len(series) - 1) / 2) * width,
         values - start,
@@ -77,9 +79,10 @@ def bars(
         hatch=_HATCHES[number % len(_HATCHES)],
         edgecolor='#222222',
         linewidth=0.6,
-        yerr=lengths if np.isfinite(lengths).any() else None,
+        yerr=None if np.isnan(whiskers[name]).all() else whiskers[name],
         error_kw={'elinewidth': 1.0, 'capsize': 2, 'ecolor': '#222222'},
       )
+      _outline_whiskers(drawn)
       if len(series) <= 4:
         texts = [f'{value:.1f}' for value in values]
         turn = 90 if len(series) > 2 else 0
@@ -190,6 +193,17 @@ def save(figure: Figure, path: pathlib.Path) -> None:
   with matplotlib.rc_context(_STYLE):
     figure.savefig(path.with_suffix('.png'), dpi=150)
     figure.savefig(path.with_suffix('.svg'), metadata={'Date': None})
+
+
+def _start_of_axis(lowest):
+  """Where an axis of bars starts whose lowest end is here, percent."""
+  return 10 * int((lowest - 5) // 10) if lowest > 50 else 0
+
+
+def _outline_whiskers(drawn):
+  """Gives the whiskers of bars, if any, a white edge, seen on any hatch."""
+  for whisker in drawn.errorbar.get_children() if drawn.errorbar else ():
+    whisker.set_path_effects([withStroke(linewidth=3, foreground='white')])
 
 
 def _line(axes, x, y, number, **options):
