@@ -48,7 +48,9 @@ _PLATFORMS = ('cpu', 'cuda')
 
 
 def define_flags() -> None:
-  flags.DEFINE_string('workdir', None, 'The folder of the run.')
+  flags.DEFINE_string(
+    'workdir', None, "The folder of the run, or 'box': see predict."
+  )
   flags.DEFINE_string(
     'checkpoint', 'best', "Of the run: 'best', 'latest' or a step."
   )
@@ -70,7 +72,7 @@ def main(argv: list[str]) -> None:
   for name in ('workdir', 'output'):
     if not FLAGS[name].value:
       raise UserError(f'--{name} is missing; see --help.')
-  workdir, output = Path(FLAGS.workdir), Path(FLAGS.output)
+  workdir, output = bundle.folder_of(FLAGS.workdir), Path(FLAGS.output)
   config = run_config.load(workdir)
   skeleton = run_config.load_skeleton(workdir)
   _, variables = inference.load_variables(workdir, config, FLAGS.checkpoint)

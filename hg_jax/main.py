@@ -27,7 +27,7 @@ from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.data import datasets, records
 from hg_jax.evaluation import report
-from hg_jax.run import processes, run_config, signals
+from hg_jax.run import bundle, processes, run_config, signals
 from hg_jax.training import train
 
 FLAGS = flags.FLAGS
@@ -36,7 +36,10 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
   define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_string(
-    'workdir', None, 'The folder of the run; runs/<config> by default.'
+    'workdir',
+    None,
+    "The folder of the run; runs/<config> by default. To evaluate: 'box' is "
+    'the network that comes with the package.',
   )
   flags.DEFINE_enum(
     'mode',
@@ -129,7 +132,11 @@ def _begin_folder(
 def _config_and_workdir() -> tuple[Config, Path]:
   """Reads the run's config, from the flags or from its folder."""
   config = given_config()
-  if FLAGS.workdir:
+  if FLAGS.workdir == bundle.BOX and FLAGS.mode == 'evaluate':
+    workdir = bundle.folder_of(bundle.BOX)
+    if not FLAGS.output:
+      raise UserError('say where to write: --output=DIR.')
+  elif FLAGS.workdir:
     workdir = Path(FLAGS.workdir)
   elif config:
     workdir = Path('runs') / config_name()

@@ -1,11 +1,12 @@
 """Finds people's joints in photos and videos.
 
-  python -m hg_jax.predict SOURCE... --workdir=RUN --output=DIR
+  python -m hg_jax.predict SOURCE... --output=DIR [--workdir=RUN]
       [--box=x,y,w,h | --boxes=FILE] [--format=json] [--draw=none] ...
 
 A SOURCE is an image, a video, a folder of them, a pattern such as
 'a/**/*.jpg', @list.txt or - (a list on standard input), a camera's number or
-URL. Without a box the whole image is one person; in a video the box follows
+URL. Without --workdir the network that comes with the package looks. Without a
+box the whole image is one person; in a video the box follows
 the joints that are found.
 
 predictions.jsonl   a line per image or frame: its people, their boxes, joints
@@ -36,6 +37,7 @@ from hg_jax.evaluation import pipeline, tracking
 from hg_jax.evaluation.frames import Settings
 from hg_jax.evaluation.prediction_lines import FORMS, PredictionLines, convert
 from hg_jax.evaluation.predictor import Predictor
+from hg_jax.run import bundle
 from hg_jax.run.signals import SignalWatch, exit_status
 
 FLAGS = flags.FLAGS
@@ -45,7 +47,10 @@ _DRAWN = 1000  # photos, about, of a larger set
 
 def define_flags() -> None:
   flags.DEFINE_string(
-    'workdir', None, 'The folder of a run, trained or written by convert.'
+    'workdir',
+    bundle.BOX,
+    "The folder of a run, trained or written by convert; 'box': the network "
+    'that comes with the package.',
   )
   flags.DEFINE_alias('weights', 'workdir')
   flags.DEFINE_string(
@@ -83,9 +88,9 @@ def define_flags() -> None:
     'flip_test', True, 'Average with the mirrored image; takes twice as long.'
   )
   flags.DEFINE_bool(
-    'refine',
-    False,
-    'Where no box is given, look again at the box of the joints found.',
+    'search',
+    True,
+    'Where no box is given, look for the person; else at the whole image.',
   )
   flags.DEFINE_bool(
     'track', True, 'In videos, let boxes follow the joints that are found.'
@@ -102,13 +107,7 @@ def main(argv: list[str]) -> int:
   if not argv or not FLAGS.output:
     raise UserError(
       'say what to look at and where to write: '
-      'python -m hg_jax.predict SOURCE... --workdir=RUN --output=DIR'
-    )
-  if not FLAGS.workdir:
-    raise UserError(
-      'there are no weights in the package: give --workdir=RUN, a run that '
-      '`python -m hg_jax.main` trained or `python -m hg_jax.convert '
-      'checkpoint.pt --output=RUN` made of the PyTorch weights.'
+      'python -m hg_jax.predict SOURCE... --output=DIR'
     )
   _silence()
   cache_compilations()
@@ -116,7 +115,10 @@ def main(argv: list[str]) -> int:
   boxes = read_boxes(FLAGS.box, FLAGS.boxes, min_score=FLAGS.min_score)
   found = sources.find(argv, output=output, recursive=FLAGS.recursive)
   boxes.require_use(found)
-  predictor = Predictor.from_workdir(
+  if FLAGS.workdir == bundle.BOX:
+    folder = bundle.folder_of(bundle.BOX)
+    print(f'Looks with the network in the box, {folder.name} ({folder}).')
+  predictor = Predictor(
     FLAGS.workdir,
     which=FLAGS.checkpoint,
     flip_test=FLAGS.flip_test,
@@ -154,7 +156,7 @@ def _settings(found: list[Source]) -> Settings:
     heatmaps=FLAGS.heatmaps,
     threshold=FLAGS.threshold,
     write_scores=FLAGS.scores,
-    refine=FLAGS.refine,
+    search=FLAGS.search,
     track=FLAGS.track,
     smooth=FLAGS.smooth,
     # A single photo is done sooner by a program of its own.
@@ -165,13 +167,13 @@ def _settings(found: list[Source]) -> Settings:
 def _what_lines_depend_on(predictor: Predictor) -> dict:
   boxes = FLAGS.boxes and zlib.crc32(Path(FLAGS.boxes).read_bytes())
   return {
-    'workdir': str(Path(FLAGS.workdir).resolve()),
+    'workdir': str(bundle.folder_of(FLAGS.workdir).resolve()),
     'step': predictor.step,
     'flip_test': FLAGS.flip_test,
     'box': FLAGS.box,
     'boxes': boxes and f'{FLAGS.boxes} ({boxes:08x})',
     'min_score': FLAGS.min_score,
-    'refine': FLAGS.refine,
+    'search': FLAGS.search,
     'track': FLAGS.track,
     'smooth': FLAGS.smooth,
   }

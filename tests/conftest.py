@@ -60,7 +60,7 @@ def tiny_run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def tiny_predictor(tiny_run) -> Predictor:
-  return Predictor.from_workdir(tiny_run)
+  return Predictor(tiny_run)
 
 
 @pytest.fixture(scope='module')

@@ -224,7 +224,7 @@ def test_converted_checkpoint_finds_what_pytorch_finds(
     tmp_path / 'checkpoint.pt',
   )
   convert.convert(tmp_path / 'checkpoint.pt', tmp_path / 'run')
-  predictor = Predictor.from_workdir(tmp_path / 'run', flip_test=False)
+  predictor = Predictor(tmp_path / 'run', flip_test=False)
   photos = sorted((mpii_data / 'images').glob('*.jpg'))[:3]
   people = []
   for photo in map(images.read, photos):

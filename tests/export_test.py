@@ -18,7 +18,7 @@ from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
 from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import hourglass
-from hg_jax.run import run_config
+from hg_jax.run import bundle, run_config
 
 
 @pytest.fixture(scope='module')
@@ -92,7 +92,7 @@ def test_exported_file_needs_nothing_but_jax(
   np.testing.assert_allclose(theirs['scores'], scores[:3], atol=1e-5)
 
 
-def test_tflite_file_finds_the_joints_of_the_network(prepared):
+def test_tflite_file_finds_the_joints_of_the_network(prepared, tmp_path):
   tf = pytest.importorskip('tensorflow')
   config = Config(model=Model(stacks=1, features=8), data=Data(image_size=128))
   model = hourglass.create_model(config, joints=16)
@@ -104,7 +104,8 @@ def test_tflite_file_finds_the_joints_of_the_network(prepared):
   runtime.allocate_tensors()
   (crop,) = runtime.get_input_details()
   assert crop['shape'].tolist() == [1, 128, 128, 3]
-  predictor = Predictor(model, variables, SKELETON, image_size=128)
+  bundle.save(tmp_path, config, SKELETON, variables)
+  predictor = Predictor(tmp_path)
   crops = crops_of(config, prepared)[:3]
   expected_joints, expected_scores, _ = predictor.people(crops, size=1)
   for person, picture in enumerate(crops):
@@ -128,7 +129,7 @@ def test_weights_serve_as_a_workdir(tiny_run, tiny_predictor, crops, tmp_path):
   command = [sys.executable, '-m', 'hg_jax.export', f'--workdir={tiny_run}']
   command += [f'--output={tmp_path / "mine"}', '--format=weights']
   subprocess.run(command, check=True)
-  again = Predictor.from_workdir(tmp_path / 'mine')
+  again = Predictor(tmp_path / 'mine')
   for mine, theirs in zip(
     again.people(crops), tiny_predictor.people(crops), strict=True
   ):

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from hg_jax import predict
+from hg_jax.base import affine
 from hg_jax.base.errors import UserError
 from hg_jax.data import images, sources, videos
 from hg_jax.data.boxes import read_boxes
@@ -292,18 +293,26 @@ def test_detections_give_coco_results(tiny_predictor, tmp_path):
   }
 
 
-def test_refine_looks_again_at_the_joints_box(tiny_predictor, tmp_path):
+def test_search_looks_at_the_box_of_the_surest_place(tiny_predictor, tmp_path):
   photo = save(tmp_path / 'photo.png')
-  (plain,), _ = attempt(tiny_predictor, [photo], tmp_path / 'a')
-  (refined,), _ = attempt(tiny_predictor, [photo], tmp_path / 'b', refine=True)
-  joints = np.array(
-    [list(j.values()) for j in plain['people'][0]['joints'].values()]
+  (plain,), _ = attempt(tiny_predictor, [photo], tmp_path / 'a', search=False)
+  assert plain['people'][0]['box'] == [0, 0, 80, 60]
+  (line,), _ = attempt(tiny_predictor, [photo], tmp_path / 'b')
+  # As told: the whole, and the squares at the left, in the middle, at the
+  # right.
+  places = [(0, 0, 80, 60), *((x, 0, 60, 60) for x in (0, 10, 20))]
+  inputs, to_image = tiny_predictor.look(PHOTO, places)
+  joints, scores, _ = tiny_predictor.people(inputs, glance=True)
+  best = scores.mean(axis=1).argmax()
+  joints = affine.apply(joints[best], to_image[best])
+  box = tracking.box_around(joints, scores[best], 80, 60)
+  assert line['people'][0]['box'] == pytest.approx(box or places[best], abs=0.2)
+  found = tiny_predictor(photo)
+  again = [[j['x'], j['y']] for j in line['people'][0]['joints'].values()]
+  np.testing.assert_allclose(again, found.joints[0], atol=0.02)
+  np.testing.assert_allclose(
+    found.joints, tiny_predictor(photo, found.boxes[0]).joints, atol=1e-3
   )
-  box = tracking.box_around(joints[:, :2], joints[:, 2], 80, 60)
-  assert refined['people'][0]['box'] == pytest.approx(box, abs=0.2)
-  found = tiny_predictor(photo, refined['people'][0]['box']).joints[0]
-  again = [[j['x'], j['y']] for j in refined['people'][0]['joints'].values()]
-  np.testing.assert_allclose(again, found, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -348,18 +357,45 @@ def test_video_is_predicted_and_drawn_frame_by_frame(tiny_predictor, tmp_path):
 def test_video_box_follows_the_joints(tiny_predictor, tmp_path):
   video(tmp_path / 'clip.avi', frames=4)
   clip = [tmp_path / 'clip.avi']
-  lines, _ = attempt(tiny_predictor, clip, tmp_path / 'a', draw='none')
+  lines, _ = attempt(
+    tiny_predictor, clip, tmp_path / 'a', draw='none', search=False
+  )
   fixed, _ = attempt(
-    tiny_predictor, clip, tmp_path / 'b', draw='none', track=False
+    tiny_predictor,
+    clip,
+    tmp_path / 'b',
+    draw='none',
+    track=False,
+    search=False,
   )
   assert fixed[3]['people'][0]['box'] == [0, 0, 80, 60]
-  joints = np.array(
-    [list(j.values()) for j in lines[2]['people'][0]['joints'].values()]
-  )
-  box = tracking.box_around(joints[:, :2], joints[:, 2], 80, 60)
+  assert lines[0]['people'][0]['box'] == [0, 0, 80, 60]
   assert lines[3]['people'][0]['box'] == pytest.approx(
-    box or (0, 0, 80, 60), abs=0.01
+    followed(lines[2]) or (0, 0, 80, 60), abs=0.01
   )
+
+
+def followed(line):
+  """The box that the joints of a line's first person lead to."""
+  joints = [list(j.values()) for j in line['people'][0]['joints'].values()]
+  joints = np.array(joints)
+  return tracking.box_around(joints[:, :2], joints[:, 2], 80, 60)
+
+
+def test_video_begins_with_a_search_and_searches_who_is_lost(
+  tiny_predictor, tmp_path
+):
+  video(tmp_path / 'clip.avi', frames=4)
+  clip = tmp_path / 'clip.avi'
+  lines, _ = attempt(tiny_predictor, [clip], tmp_path / 'a', draw='none')
+  with videos.Video(clip) as opened:
+    pictures = [picture for _, picture in opened]
+  searched = [tiny_predictor.search(picture) for picture in pictures]
+  assert lines[0]['people'][0]['box'] == pytest.approx(searched[0], abs=0.01)
+  for number in (1, 2, 3):
+    expected = followed(lines[number - 1]) or searched[number]
+    box = lines[number]['people'][0]['box']
+    assert box == pytest.approx(expected, abs=0.02)
 
 
 def test_tracks_of_a_file_keep_their_numbers(tiny_predictor, tmp_path):
@@ -486,13 +522,6 @@ def test_command_ends_with_1_if_a_file_was_unreadable(tiny_run, tmp_path):
   assert re.search('error: .*broken.jpg is not an image', result.stderr)
   assert 'Traceback' not in result.stderr
   assert len((output / 'predictions.jsonl').read_text().splitlines()) == 1
-
-
-def test_command_without_weights_says_how_to_get_some(tmp_path):
-  result = command(tmp_path, f'--output={tmp_path}')
-  assert result.returncode == 1
-  (line,) = result.stderr.splitlines()
-  assert 'python -m hg_jax.main' in line and 'python -m hg_jax.convert' in line
 
 
 def test_command_goes_on_after_sigterm(tiny_run, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from hg_jax import __main__
 
 ROOT = Path(__file__).parents[1]
+PACKED = ('.py', '.csv', '.npz', '.json', '.md', '.svg')
 
 
 @pytest.fixture(scope='module')
@@ -52,7 +53,7 @@ def test_wheel_holds_the_package_and_the_configs(wheel):
   packed = {
     str(path.relative_to(wheel))
     for path in (wheel / 'hg_jax').rglob('*')
-    if path.suffix in ('.py', '.csv')
+    if path.suffix in PACKED
   }
   assert packed == {
     str(prefix / path.relative_to(folder))
@@ -61,7 +62,7 @@ def test_wheel_holds_the_package_and_the_configs(wheel):
       (Path('hg_jax/configs'), ROOT / 'configs'),
     )
     for path in folder.rglob('*')
-    if path.suffix in ('.py', '.csv')
+    if path.suffix in PACKED
   }
 
 

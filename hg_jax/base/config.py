@@ -133,8 +133,9 @@ class Config:
   # Keep a moving average of the weights. It is evaluated as well, and used
   # instead of the weights; 0 keeps none, 0.999 is usual.
   ema_decay: float = _setting(0.0, least=0, below=1)
-  # Folder of the run whose best weights to start from; joints of names that it
-  # does not have start anew.
+  # Folder of the run whose best weights to start from, or 'box', the network
+  # that comes with the package; joints of names that it does not have start
+  # anew.
   init_from: str = ''
   # 'mean' over stacks, joints and pixels (PORT) or the 'sum' over stacks of
   # the mean over joints and pixels (LUA).

@@ -24,7 +24,7 @@ class Settings:
     heatmaps: draw a sheet for each person of a photo, too.
     threshold: the least score of a joint that is drawn.
     write_scores: write scores beside joints.
-    refine: look again at the box of the joints found, where none was given.
+    search: look for the person first, where no box was given.
     track: in videos, let boxes follow the joints found.
     smooth: smooth the joints of tracks over time.
     batch_size: people that the network takes at a time.
@@ -35,7 +35,7 @@ class Settings:
   heatmaps: bool = False
   threshold: float = tracking.SEEN
   write_scores: bool = False
-  refine: bool = False
+  search: bool = True
   track: bool = True
   smooth: bool = False
   batch_size: int = 8

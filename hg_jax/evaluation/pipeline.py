@@ -7,7 +7,6 @@ some draw. A photo is a frame without a number.
 Axes: P people, K joints, S input px, H = S // 4 heatmap px.
 """
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +17,9 @@ from hg_jax.base import affine, threads
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import images, videos
-from hg_jax.data.boxes import Boxes, Person
+from hg_jax.data.boxes import Box, Boxes, Person
 from hg_jax.data.sources import Source
-from hg_jax.evaluation import tracking
+from hg_jax.evaluation import search
 from hg_jax.evaluation.frame_album import FrameAlbum
 from hg_jax.evaluation.frames import Frame, Settings
 from hg_jax.evaluation.prediction_lines import PredictionLines
@@ -29,6 +28,7 @@ from hg_jax.evaluation.tracking import Track
 
 _THREADS = max(len(os.sched_getaffinity(0)), 2)
 _AHEAD = 4  # frames of a video that are decoded before they are used
+_HELD = 2**28  # bytes, about, of photos in which people are searched for
 
 
 def run(
@@ -123,7 +123,7 @@ class _Finder:
         frame.people = self._people_of(frame)
       if not frame.to_track and not frame.recorded:
         self._look(frame)
-        if not self._refines(frame):
+        if not self._searches(frame):
           frame.picture = None  # It may have 100 megapixels.
     except UserError as error:
       message = str(error)
@@ -135,11 +135,16 @@ class _Finder:
     people = self._boxes.of(frame.source)
     if people is None:
       height, width = frame.shape
-      people = [Person((0.0, 0.0, float(width), float(height)))]
+      places = search.places(width, height)
+      people = [Person(box) for box in places]
+      if not self._settings.search:
+        people = people[:1]
     return people
 
-  def _refines(self, frame: Frame) -> bool:
-    return self._settings.refine and self._boxes.of(frame.source) is None
+  def _searches(self, frame: Frame) -> bool:
+    boxes = self._boxes
+    has_boxes = boxes.frames is not None or boxes.of(frame.source) is not None
+    return self._settings.search and not has_boxes
 
   def _look(self, frame: Frame) -> None:
     frame.inputs, frame.input_to_image = self._predictor.look(
@@ -148,31 +153,29 @@ class _Finder:
 
   def find(self, frames: Iterator[Frame]) -> Iterator[Frame]:
     """Runs the network, a batch of people at a time."""
-    waiting, people = [], 0
+    waiting, people, held = [], 0, 0
     for frame in frames:
       single = frame.to_track or frame.is_end
       waiting.append(frame)
-      people += 0 if single or frame.people is None else len(frame.people)
-      if people >= self._settings.batch_size or single or len(waiting) > 64:
+      if frame.inputs is not None:
+        people += 1 if self._searches(frame) else len(frame.people)
+      held += 0 if frame.picture is None else frame.picture.nbytes
+      full = people >= self._settings.batch_size or held > _HELD
+      if full or single or len(waiting) > 64:
         yield from self._find_batch(waiting)
-        waiting, people = [], 0
+        waiting, people, held = [], 0, 0
     yield from self._find_batch(waiting)
 
   def _find_batch(self, frames: list[Frame]) -> Iterator[Frame]:
     size = self._settings.batch_size
     new = [f for f in frames if f.inputs is not None and not f.problem]
+    lost = [frame for frame in new if self._searches(frame)]
+    if lost:
+      self._run_network(lost, size, glance=True)
+      for frame in lost:
+        self._choose(frame)
     if new:
       self._run_network(new, size)
-    again = [frame for frame in new if self._refines(frame)]
-    if again:
-      for frame in again:
-        box = tracking.box_around(
-          frame.joints[0], frame.scores[0], *frame.shape[::-1]
-        )
-        if box is not None:
-          frame.people = [dataclasses.replace(frame.people[0], box=box)]
-        self._look(frame)
-      self._run_network(again, size)
     for frame in frames:
       if frame.is_end:
         self._tracks = None
@@ -184,11 +187,22 @@ class _Finder:
       frame.picture = None
       yield frame
 
-  def _run_network(self, frames: list[Frame], size: int | None) -> None:
+  def _choose(self, frame: Frame) -> None:
+    """Looks where the glance at several places found the person."""
+    height, width = frame.shape
+    places = [person.box for person in frame.people]
+    box = search.choose(places, frame.joints, frame.scores, width, height)
+    frame.people = [Person(box)]
+    self._look(frame)
+
+  def _run_network(
+    self, frames: list[Frame], size: int | None, *, glance: bool = False
+  ) -> None:
     joints, scores, maps = self._predictor.people(
       np.concatenate([frame.inputs for frame in frames]),
       size=size,
-      heatmaps=self._settings.heatmaps,
+      heatmaps=self._settings.heatmaps and not glance,
+      glance=glance,
     )
     start = 0
     for frame in frames:
@@ -202,14 +216,17 @@ class _Finder:
     to_track = frame.to_track
     if to_track and self._tracks is None:
       self._tracks = [
-        Track(person.box, number, smooth=self._settings.smooth)
-        for number, person in enumerate(self._people_of(frame), 1)
+        Track(box, number, smooth=self._settings.smooth)
+        for number, box in enumerate(self._starts(frame), 1)
       ]
     if frame.recorded:
       frame.found = frame.recorded['people']
     else:
       if to_track:
-        frame.people = [Person(t.box, id=t.id) for t in self._tracks]
+        frame.people = [
+          Person(t.box or self._predictor.search(frame.picture), id=t.id)
+          for t in self._tracks
+        ]
         self._look(frame)
         self._run_network([frame], size=None)
       frame.found = self._to_json(frame)
@@ -219,6 +236,12 @@ class _Finder:
     if to_track:
       self._follow(frame)
     self._album.name(frame)
+
+  def _starts(self, frame: Frame) -> list[Box | None]:
+    """Where the tracks of a video begin; None: to be searched for."""
+    if self._searches(frame):
+      return [None]
+    return [person.box for person in self._people_of(frame)]
 
   def _to_json(self, frame: Frame) -> list[dict[str, Any]]:
     ids = [

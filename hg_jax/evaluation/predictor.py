@@ -1,6 +1,6 @@
 """From photos to people's joints, in Python.
 
-  predictor = Predictor.from_workdir('runs/adam16')
+  predictor = Predictor()  # the network in the box; or Predictor('runs/adam16')
   found = predictor('photo.jpg', box=(120, 40, 200, 480))
   found.joints, found.scores, found.draw()
 
@@ -21,10 +21,10 @@ from hg_jax.base import affine
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import boxes as boxes_lib
 from hg_jax.data import images
-from hg_jax.evaluation import inference, tracking
+from hg_jax.evaluation import inference, search, tracking
 from hg_jax.model import hourglass
 from hg_jax.pictures import album
-from hg_jax.run import run_config
+from hg_jax.run import bundle, run_config
 
 Photo = str | Path | Image.Image | np.ndarray
 
@@ -106,41 +106,22 @@ class Predictor:
     image_size: S, px, of what the network sees of a person.
     batch_size: people that the network takes at a time, at most; fewer are
       padded to a power of two, so few programs are compiled.
-    step: of the checkpoint; None if the weights are of none.
+    step: of the checkpoint; 0 for weights in plain files.
   """
 
   def __init__(
     self,
-    model: hourglass.StackedHourglass,
-    variables: dict[str, Any],
-    skeleton: Skeleton,
-    *,
-    image_size: int,
-    flip_test: bool = True,
-    batch_size: int = 8,
-    step: int | None = None,
-  ):
-    self.step = step
-    self.skeleton = skeleton
-    self.image_size = image_size
-    self.batch_size = batch_size
-    self._variables = jax.device_put(variables)
-    flip = skeleton.flip if flip_test else None
-    self._predict = jax.jit(partial(inference.predict, model, flip=flip))
-
-  @classmethod
-  def from_workdir(
-    cls,
-    workdir: str | Path,
+    workdir: str | Path = bundle.BOX,
     *,
     which: str = 'best',
     flip_test: bool = True,
     batch_size: int = 8,
-  ) -> 'Predictor':
-    """Loads the network of a run, trained or written by `convert`.
+  ):
+    """Loads a network.
 
     Args:
-      workdir: the run's folder.
+      workdir: the folder of a run, trained or written by `convert`; by
+        default the network that comes with the package.
       which: checkpoint: 'best', 'latest' or a step.
       flip_test: average with the mirrored image: twice the work, and about
         a point of PCKh better.
@@ -149,19 +130,19 @@ class Predictor:
     Raises:
       UserError: there is no such run or checkpoint.
     """
-    workdir = Path(workdir)
-    config = run_config.load(workdir)
-    skeleton = run_config.load_skeleton(workdir)
-    step, variables = inference.load_variables(workdir, config, which)
-    return cls(
-      hourglass.create_model(config, joints=len(skeleton.joints)),
-      variables,
-      skeleton,
-      image_size=config.data.image_size,
-      flip_test=flip_test,
-      batch_size=batch_size,
-      step=step,
-    )
+    folder = bundle.folder_of(workdir)
+    config = run_config.load(folder)
+    self.skeleton = run_config.load_skeleton(folder)
+    self.step, variables = inference.load_variables(folder, config, which)
+    self.image_size = config.data.image_size
+    self.batch_size = batch_size
+    self._variables = jax.device_put(variables)
+    model = hourglass.create_model(config, joints=len(self.skeleton.joints))
+    self._glance = jax.jit(partial(inference.predict, model, flip=None))
+    self._predict = self._glance
+    if flip_test:
+      flip = self.skeleton.flip
+      self._predict = jax.jit(partial(inference.predict, model, flip=flip))
 
   def __call__(
     self,
@@ -175,8 +156,8 @@ class Predictor:
     Args:
       image: a path, an image of Pillow's, an array, or a list of these. An
         array is RGB, RGBA or gray, of bytes, 16 bits, or floats from 0 to 1.
-      box: x, y, width and height of the person's box, px of the image; by
-        default the whole image.
+      box: x, y, width and height of the person's box, px of the image;
+        without, the person is searched for.
       boxes: many people's boxes; with a list of images, such a list for each.
 
     Raises:
@@ -191,9 +172,8 @@ class Predictor:
     if box is not None and boxes is not None:
       raise ValueError('Give box or boxes, not both.')
     picture = as_rgb(image)
-    height, width = picture.shape[:2]
     if boxes is None:
-      boxes = [(0, 0, width, height) if box is None else box]
+      boxes = [self.search(picture) if box is None else box]
     inputs, input_to_image = self.look(picture, boxes)
     joints, scores, _ = self.people(inputs, heatmaps=False)
     return Prediction(
@@ -204,6 +184,18 @@ class Predictor:
       skeleton=self.skeleton,
       image=picture,
     )
+
+  def search(
+    self,
+    picture: np.ndarray,  # u8[height, width, 3] RGB
+  ) -> boxes_lib.Box:
+    """The box of the person whom a glance at a few places is surest of."""
+    height, width = picture.shape[:2]
+    places = search.places(width, height)
+    inputs, input_to_image = self.look(picture, places)
+    joints, scores, _ = self.people(inputs, heatmaps=False, glance=True)
+    joints = affine.apply(joints, input_to_image)
+    return search.choose(places, joints, scores, width, height)
 
   def look(
     self,
@@ -231,6 +223,7 @@ class Predictor:
     *,
     size: int | None = None,
     heatmaps: bool = True,
+    glance: bool = False,
   ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Finds the joints of people as `look` shows them.
 
@@ -239,6 +232,7 @@ class Predictor:
       size: how many the network takes at a time, fewer padded to so many; by
         default the least power of two, at most `batch_size`.
       heatmaps: fetch them, too.
+      glance: without the flip test.
 
     Returns:
       The joints, f32[P, K, 2] px of the inputs; scores, f32[P, K]; and
@@ -247,11 +241,12 @@ class Predictor:
     count, joints = len(inputs), len(self.skeleton.joints)
     if size is None:
       size = min(1 << max(count - 1, 0).bit_length(), self.batch_size)
+    predict = self._glance if glance else self._predict
     columns = [], [], []
     for start in range(0, count, size):
       part = inputs[start : start + size]
       padding = [(0, size - len(part)), (0, 0), (0, 0), (0, 0)]
-      found = self._predict(self._variables, np.pad(part, padding))
+      found = predict(self._variables, np.pad(part, padding))
       found = jax.device_get(found if heatmaps else found[:2])
       for column, values in zip(columns, found, strict=False):
         column.append(values[: len(part)])

@@ -45,11 +45,11 @@ class Track:
   """A person in a video: the box follows the joints found.
 
   Attributes:
-    box: of the next frame, px.
+    box: of the next frame, px; None: it is to be searched for.
     id: the person's.
   """
 
-  def __init__(self, box: Box, id: int, *, smooth: bool):
+  def __init__(self, box: Box | None, id: int, *, smooth: bool):
     self.box = box
     self.id = id
     self._start = box

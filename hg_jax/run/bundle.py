@@ -4,7 +4,8 @@
   config.json   the settings and the skeleton that it was trained with
 
 A folder of the two serves wherever a run's folder is asked for its weights:
-to predict, evaluate, export or begin from.
+to predict, evaluate, export or begin from. One comes with the package, under
+the name 'box'.
 """
 
 import zipfile
@@ -19,7 +20,14 @@ from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.run import run_config
 
+BOX = 'box'
 _FILE = 'weights.npz'
+_IN_THE_BOX = Path(__file__).parents[1] / 'weights' / 'person128'
+
+
+def folder_of(workdir: str | Path) -> Path:
+  """The folder of a run, or of the network in the box under its name."""
+  return _IN_THE_BOX if workdir == BOX else Path(workdir)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from hg_jax.data import datasets, examples, images, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
 from hg_jax.model import hourglass, transfer
-from hg_jax.run import processes, run_config
+from hg_jax.run import bundle, processes, run_config
 from hg_jax.run.checkpoint import Checkpoints
 from hg_jax.run.signals import SignalWatch
 from hg_jax.run.train_state import TrainState
@@ -145,7 +145,7 @@ def _initial_state(
     return last
   if not config.init_from:
     return train_step.create_train_state(config, tx, joints=joints)
-  origin = Path(config.init_from)
+  origin = bundle.folder_of(config.init_from)
   run_config.require_same_weights(origin, config)
   _, variables = inference.load_variables(
     origin, run_config.load(origin), 'best'

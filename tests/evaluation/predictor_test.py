@@ -63,10 +63,12 @@ def test_flip_test_is_symmetric(tiny_predictor, photo):
   )
 
 
-def test_default_box_is_the_whole_photo(tiny_predictor, photo):
-  found, boxed = tiny_predictor(photo), tiny_predictor(photo, (0, 0, 90, 120))
+def test_without_a_box_the_person_is_searched_for(tiny_predictor, photo):
+  found = tiny_predictor(photo)
+  box = tiny_predictor.search(photo)
+  boxed = tiny_predictor(photo, box)
   np.testing.assert_array_equal(found.joints, boxed.joints)
-  np.testing.assert_array_equal(found.boxes, boxed.boxes)
+  np.testing.assert_array_equal(found.boxes, [box])
 
 
 def test_many_boxes_are_found_as_each_alone(tiny_predictor, photo):
@@ -160,7 +162,7 @@ def test_prediction_is_json_and_a_picture(tiny_predictor, photo):
 
 def test_folder_without_a_run_is_named(tmp_path):
   with pytest.raises(UserError, match='holds no run'):
-    Predictor.from_workdir(tmp_path)
+    Predictor(tmp_path)
 
 
 def test_prediction_needs_no_tensorflow():

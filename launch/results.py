@@ -1,0 +1,70 @@
+"""Makes the README's tables of results anew, and the report's figures.
+
+  python launch/results.py
+
+Of the files in results/: box/*.json, which `launch/box.sh` writes, and
+experiments/*.json, which `launch/experiments.sh` does. Writes results/box.md,
+which the README quotes, and results/experiments/: figure7, figure8 and table.
+Figure 9, people with what the network in the box finds, is results/figure9.jpg.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / 'results'
+LIMBS = ('Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle')
+TOTALS = ('all_joints', 'standard', 'joint_mean', 'hard_joints')
+# The report's order; the first is what the others are compared with.
+EXPERIMENTS = (
+  'rmsprop8',
+  'rmsprop8_res384',
+  'rmsprop16',
+  'rmsprop16_halves',
+  'adam8',
+  'adam8_slow',
+  'adam16',
+)
+
+
+def main() -> None:
+  (RESULTS / 'box.md').write_text(table_of_the_box() + '\n')
+  runs = [
+    str(path)
+    for name in EXPERIMENTS
+    for path in sorted((RESULTS / 'experiments').glob(f'{name}_seed*.json'))
+  ]
+  if runs:
+    command = [sys.executable, '-m', 'hg_jax.compare', *runs]
+    output = f'--output={RESULTS / "experiments"}'
+    subprocess.run([*command, output], check=True, cwd=ROOT)
+
+
+def table_of_the_box() -> str:
+  """The network in the box beside others, on the same people of MPII."""
+  rows = [
+    ('**in the box**, flip test', _read('mpii')[0]),
+    ('**in the box**, without', _read('mpii_without_flip')[0]),
+    ('MediaPipe Pose "full" 0.10.14', _read('mediapipe')),
+    ('published: pytorch-pose, 1 stack', _read('mpii')[1]),
+    ('published: pytorch-pose, 2 stacks', _read('mpii')[2]),
+    ('published: Tompson et al.', _read('mpii')[3]),
+  ]
+  head = ['PCKh@0.5, %', *LIMBS, 'these six', *(f'`{t}`' for t in TOTALS)]
+  lines = [head, ['---'] * len(head)]
+  for name, result in rows:
+    groups = [result['groups'][limb] for limb in LIMBS]
+    totals = [result.get('totals', {}).get(total) for total in TOTALS]
+    numbers = [*groups, sum(groups) / len(groups), *totals]
+    lines.append([name, *('' if x is None else f'{x:.1f}' for x in numbers)])
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _read(name: str):
+  return json.loads((RESULTS / 'box' / f'{name}.json').read_text())
+
+
+if __name__ == '__main__':
+  main()

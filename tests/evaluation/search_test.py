@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from hg_jax.evaluation import search
+
+
+@pytest.mark.parametrize('size', [(160, 90), (90, 160), (300, 200)])
+def test_places_cover_the_image_and_lie_within(size):
+  width, height = size
+  whole, *squares = search.places(width, height)
+  assert whole == (0, 0, width, height)
+  covered = np.zeros((height, width), bool)
+  for x, y, w, h in squares:
+    assert w == h == min(size)
+    assert 0 <= x <= width - w and 0 <= y <= height - h
+    covered[round(y) : round(y + h), round(x) : round(x + w)] = True
+  assert covered.all()
+
+
+def test_places_of_a_wide_and_a_high_image_mirror_each_other():
+  wide, high = search.places(160, 90), search.places(90, 160)
+  assert [(y, x, h, w) for x, y, w, h in wide] == high
+
+
+def test_nearly_square_images_are_looked_at_as_a_whole():
+  assert search.places(100, 110) == [(0, 0, 100, 110)]
+
+
+def test_choose_takes_the_joints_of_the_surest_place():
+  places = search.places(160, 90)
+  joints = np.zeros((4, 3, 2))
+  joints[2] = [[70, 20], [80, 50], [75, 80]]
+  scores = np.full((4, 3), 0.2)
+  scores[2] = 0.9
+  x, y, w, h = search.choose(places, joints, scores, 160, 90)
+  assert x < 70 and x + w > 80 and y < 20 and y + h > 80 and w == h < 90
+
+
+def test_choose_keeps_the_place_where_most_joints_are_not_found():
+  places = search.places(160, 90)
+  scores = np.zeros((4, 3))
+  scores[3, 0] = 0.9
+  box = search.choose(places, np.zeros((4, 3, 2)), scores, 160, 90)
+  assert box == places[3]
