@@ -7,8 +7,11 @@
 #     [--lanes=1] [--rate=1] [--config.x=y ...]
 #
 # full   3.2 million people each, as the report's code has it at batch 16
-# small  one stack of 48 features at 64 px (the larger resolution: 128 px) and
-#        160,000 people each, for two CPU cores: --seeds=3 --lanes=2 --rate=4
+# small  one stack of 32 features at 64 px and 64,000 people each, for two CPU
+#        cores: --seeds=3 --lanes=2 --rate=4. Heatmaps have wide peaks (sigma),
+#        as small networks hardly learn narrow ones. People are prepared twice,
+#        with --size=112 --data_dir=data/mpii112, and for the larger resolution,
+#        128 px, with --size=224 --data_dir=data/mpii224.
 #
 # --rate multiplies the learning rate of every config. --lanes runs train at a
 # time, several on a core of their own each: a small network on one core is
@@ -39,7 +42,7 @@ for argument in "$@"; do
   esac
 done
 if [[ $scale == small ]]; then
-  : "${seeds:=3}" "${people:=160000}" "${lanes:=2}" "${rate:=4}"
+  : "${seeds:=3}" "${people:=64000}" "${lanes:=2}" "${rate:=4}"
 else
   : "${seeds:=1}" "${people:=3200000}" "${lanes:=1}" "${rate:=1}"
 fi
@@ -75,16 +78,18 @@ command_of() {
     --workdir="$run" --config.seed="$seed" --config.steps="$steps"
     --config.optimizer.learning_rate="$learning_rate"
     "--config.optimizer.drop_steps=($((steps / 2)),)"
-    --config.evaluate_every=$(((steps + 19) / 20)))
+    --config.evaluate_every=$(((steps + 9) / 10)))
   if [[ $scale == small ]]; then
-    command+=(--config.model.stacks=1 --config.model.features=48
-      --config.log_every=500 --config.checkpoint_every=2500)
+    command+=(--config.model.stacks=1 --config.model.features=32
+      --config.log_every=500 --config.checkpoint_every=2500
+      --config.evaluate.figures=0)
     if [[ $config == *res384 ]]; then
       # Twice the side and twice the sigma is the same peak.
       command+=(--config.data.image_size=128 --config.data.sigma=4.0
-        --config.data.dir=data/mpii)
+        --config.data.dir=data/mpii224)
     else
-      command+=(--config.data.image_size=64 --config.data.sigma=2.0)
+      command+=(--config.data.image_size=64 --config.data.sigma=2.0
+        --config.data.dir=data/mpii112)
     fi
   fi
   command+=(${flags[@]+"${flags[@]}"})
