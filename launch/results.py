@@ -4,14 +4,23 @@
 
 Of the files in results/: box/*.json, which `launch/box.sh` writes, and
 experiments/*.json, which `launch/experiments.sh` does. Writes results/box.md,
-which the README quotes, and results/experiments/: figure7, figure8 and table.
-Figure 9, people with what the network in the box finds, is results/figure9.jpg.
+which the README quotes; figure7 and figure8 of the experiments, with tables, in
+results/experiments/; and results/figure9.jpg, people drawn by the package with
+what the network in the box finds.
 """
 
+import collections
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hg_jax import Predictor
+from hg_jax.drawn import synthetic
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / 'results'
@@ -31,6 +40,7 @@ EXPERIMENTS = (
 
 def main() -> None:
   (RESULTS / 'box.md').write_text(table_of_the_box() + '\n')
+  draw_figure9()
   runs = [
     str(path)
     for name in EXPERIMENTS
@@ -40,6 +50,29 @@ def main() -> None:
     command = [sys.executable, '-m', 'hg_jax.compare', *runs]
     output = f'--output={RESULTS / "experiments"}'
     subprocess.run([*command, output], check=True, cwd=ROOT)
+
+
+def draw_figure9() -> None:
+  """Draws people, and what the network in the box finds in their boxes."""
+  height, width = 360, 480
+  predictor = Predictor()
+  tiles = []
+  with tempfile.TemporaryDirectory() as folder:
+    drawn = Path(folder)
+    rows = json.loads(synthetic.draw(drawn, 12, seed=1).read_text())
+    boxes = collections.defaultdict(list)
+    for row in rows:
+      side = 160 * row['scale_provided']  # of 200, which the network adds to
+      corner = np.array(row['objpos']) - side / 2
+      boxes[row['img_paths']].append((*corner, side, side))
+    for name, people in boxes.items():
+      found = predictor(drawn / 'images' / name, boxes=people)
+      tiles.append(cv2.resize(found.draw(), (width, height)))
+  tiles = tiles[:6]
+  rows = [np.hstack(tiles[start : start + 3]) for start in (0, 3)]
+  picture = np.vstack(rows)[..., ::-1]
+  quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+  cv2.imwrite(str(RESULTS / 'figure9.jpg'), picture, quality)
 
 
 def table_of_the_box() -> str:
