@@ -398,6 +398,18 @@ def test_video_begins_with_a_search_and_searches_who_is_lost(
     assert box == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize(
+  ('source', 'complaint'),
+  [
+    ('97', 'there is no camera 97'),
+    ('http://localhost:9/a.mp4', 'http://localhost:9/a.mp4 cannot be reached'),
+  ],
+)
+def test_streams_that_are_not_there_are_named(source, complaint):
+  with pytest.raises(UserError, match=complaint):
+    videos.Video(source)
+
+
 def test_tracks_of_a_file_keep_their_numbers(tiny_predictor, tmp_path):
   video(tmp_path / 'clip.avi', frames=3)
   path = tmp_path / 'mot.txt'

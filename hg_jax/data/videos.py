@@ -49,7 +49,7 @@ class Video:
     else:
       self._open(source)
     if not self._capture.isOpened():
-      raise UserError(f'{source} is not a video that OpenCV can decode.')
+      raise UserError(_not_opened(source))
     rate = self._capture.get(cv2.CAP_PROP_FPS)
     self.rate = rate if np.isfinite(rate) and 0 < rate < 10_000 else 25.0
     frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -257,3 +257,11 @@ class Writer:
       self._writer.release()
       self._writer = None
     self._new.unlink(missing_ok=True)
+
+
+def _not_opened(source: Path | str) -> str:
+  if isinstance(source, Path):
+    return f'{source} is not a video that OpenCV can decode.'
+  if source.isdecimal():
+    return f'there is no camera {source}, or another program uses it.'
+  return f'{source} cannot be reached, or is no video that OpenCV can decode.'

@@ -27,7 +27,7 @@ _IN_THE_BOX = Path(__file__).parents[1] / 'weights' / 'person128'
 
 def folder_of(workdir: str | Path) -> Path:
   """The folder of a run, or of the network in the box under its name."""
-  return _IN_THE_BOX if workdir == BOX else Path(workdir)
+  return _IN_THE_BOX if workdir == BOX else Path(workdir).expanduser()
 
 
 def is_bundle(folder: Path) -> bool:
