@@ -25,7 +25,7 @@ def get_config() -> Config:
     optimizer=Optimizer(
       learning_rate=3e-3, schedule='cosine', warmup_steps=300
     ),
-    evaluate=Evaluate(figures=8),
+    evaluate=Evaluate(figures=8, decoding='dark'),
     batch_size=16,
     steps=36_000,
     ema_decay=0.999,

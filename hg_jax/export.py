@@ -150,7 +150,13 @@ def _function(
   """Returns the function from crops to joints and scores."""
   model = hourglass.create_model(config, joints=len(skeleton.joints))
   flip = skeleton.flip if flip_test else None
-  predict = partial(inference.predict, model, variables, flip=flip)
+  predict = partial(
+    inference.predict,
+    model,
+    variables,
+    flip=flip,
+    decoding=config.evaluate.decoding,
+  )
   return lambda crops: predict(crops)[:2]
 
 

@@ -112,6 +112,9 @@ class Optimizer:
 class Evaluate:
   batch_size: int = _setting(32, least=1)
   flip_test: bool = True
+  # How a heatmap becomes a joint, also of `predict` and `export`: the
+  # originals' quarter of a pixel towards the higher neighbor, or 'dark'.
+  decoding: str = _setting('quarter', choices=('quarter', 'dark'))
   # Overlays of the worst and of random people, each.
   figures: int = _setting(16, least=0)
 

@@ -103,6 +103,7 @@ class Evaluator:
         evaluate_batch,
         model,
         flip=crops.skeleton.flip if config.evaluate.flip_test else None,
+        decoding=config.evaluate.decoding,
         thresholds=self.metric.thresholds,
       )
     )
@@ -198,6 +199,7 @@ def evaluate_batch(
   batch: dict[str, jax.Array],  # as `evaluation_batches` yields it
   *,
   flip: Sequence[int] | None,
+  decoding: str,
   thresholds: Sequence[float],
 ) -> tuple[list[pck.Counts], jax.Array, jax.Array, jax.Array]:
   """Counts and sums over the people of a batch, leaving out padding.
@@ -208,7 +210,9 @@ def evaluate_batch(
     joints, f32[B, K, 2] px of the image; and their scores, f32[B, K].
   """
   plain, averaged = inference.infer(model, variables, batch['image'], flip=flip)
-  joints, score = heatmaps.decode(averaged)  # [B, N, K, 2], [B, N, K]
+  joints, score = heatmaps.decode(
+    averaged, decoding=decoding
+  )  # [B, N, K, 2], [B, N, K]
   joints = affine.apply(joints, batch['heatmap_to_image'][:, None])
   counts = [
     pck.count(

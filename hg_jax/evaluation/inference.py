@@ -45,6 +45,7 @@ def predict(
   image: jax.Array,  # u8[B, S, S, 3] RGB
   *,
   flip: Sequence[int] | None,
+  decoding: str,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The person in the middle of each image.
 
@@ -53,7 +54,7 @@ def predict(
     heatmaps' values there; and the heatmaps, f32[B, H, H, K].
   """
   _, averaged = infer(model, variables, image, flip=flip)
-  joints, scores = heatmaps.decode(averaged[:, -1])
+  joints, scores = heatmaps.decode(averaged[:, -1], decoding=decoding)
   return STRIDE * joints, scores, averaged[:, -1]
 
 

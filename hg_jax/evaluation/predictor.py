@@ -138,11 +138,13 @@ class Predictor:
     self.batch_size = batch_size
     self._variables = jax.device_put(variables)
     model = hourglass.create_model(config, joints=len(self.skeleton.joints))
-    self._glance = jax.jit(partial(inference.predict, model, flip=None))
+    predict = partial(
+      inference.predict, model, decoding=config.evaluate.decoding
+    )
+    self._glance = jax.jit(partial(predict, flip=None))
     self._predict = self._glance
     if flip_test:
-      flip = self.skeleton.flip
-      self._predict = jax.jit(partial(inference.predict, model, flip=flip))
+      self._predict = jax.jit(partial(predict, flip=self.skeleton.flip))
 
   def __call__(
     self,

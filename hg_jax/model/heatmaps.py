@@ -44,44 +44,82 @@ def render(
 
 def decode(
   heatmaps,  # f32[..., H, W, K]
+  *,
+  decoding: str = 'quarter',
 ):  # f32[..., K, 2] heatmap px, f32[..., K]
-  """Finds each joint at its heatmap's maximum, to a quarter of a pixel.
+  """Finds each joint at its heatmap's maximum, to a part of a pixel.
 
-  The maximum is moved 0.25 px towards the higher neighbor along x and along
-  y, as `postprocess` in pose-hg-train's src/util/pose.lua does, and not moved
-  when the two are equal or it lies on the border. Of several maxima the
-  topmost, then leftmost counts.
+  'quarter': the maximum is moved 0.25 px towards the higher neighbor along x
+  and along y, as `postprocess` in pose-hg-train's src/util/pose.lua does, and
+  not moved when the two are equal or it lies on the border. Of several maxima
+  the topmost, then leftmost counts.
+
+  'dark': a Gaussian is fitted to the logarithms of the smoothed heatmap about
+  its maximum, as in Zhang et al., Distribution-Aware Coordinate Representation
+  (CVPR 2020), but along x and y alone. For wide peaks (sigma) it is finer.
 
   Returns:
     The joints, (x, y) in the continuous coordinates of `affine`, and the
-    heatmap's value at the maximum.
+    heatmap's value at its maximum.
   """
   xp = heatmaps.__array_namespace__()
   maps = xp.moveaxis(heatmaps, -1, -3)  # [..., K, H, W]
   height, width = maps.shape[-2:]
+  peaks, move = maps, _quarter
+  if decoding == 'dark':
+    peaks, move = _smoothed(maps), _gaussian_top
   # Row first, then column: 7 times faster than one argmax on XLA's CPU.
-  row = xp.argmax(xp.max(maps, axis=-1), axis=-1)  # [..., K]
-  line = xp.take_along_axis(maps, row[..., None, None], axis=-2)[..., 0, :]
+  row = xp.argmax(xp.max(peaks, axis=-1), axis=-1)  # [..., K]
+  line = xp.take_along_axis(peaks, row[..., None, None], axis=-2)[..., 0, :]
   column = xp.argmax(line, axis=-1)
-
-  def at(line, index):
-    return xp.take_along_axis(line, index[..., None], axis=-1)[..., 0]
-
-  def quarter(line, index, length):
-    after = at(line, xp.minimum(index + 1, length - 1))
-    before = at(line, xp.maximum(index - 1, 0))
-    inner = (index > 0) & (index < length - 1)
-    return xp.where(inner, 0.25 * xp.sign(after - before), 0.0)
-
-  upright = xp.take_along_axis(maps, column[..., None, None], axis=-1)[..., 0]
+  upright = xp.take_along_axis(peaks, column[..., None, None], axis=-1)[..., 0]
   joints = xp.stack(
     [
-      column + 0.5 + quarter(line, column, width),
-      row + 0.5 + quarter(upright, row, height),
+      column + 0.5 + _moved(move, line, column, width),
+      row + 0.5 + _moved(move, upright, row, height),
     ],
     axis=-1,
   )
-  return joints.astype(np.float32), at(line, column)
+  return joints.astype(np.float32), xp.max(xp.max(maps, axis=-1), axis=-1)
+
+
+def _moved(move, line, index, length):
+  """How far the maximum of each line lies from the middle of its pixel, px."""
+  xp = line.__array_namespace__()
+
+  def at(index):
+    return xp.take_along_axis(line, index[..., None], axis=-1)[..., 0]
+
+  before = at(xp.maximum(index - 1, 0))
+  after = at(xp.minimum(index + 1, length - 1))
+  inner = (index > 0) & (index < length - 1)
+  return xp.where(inner, move(xp, before, at(index), after), 0.0)
+
+
+def _quarter(xp, before, middle, after):
+  return 0.25 * xp.sign(after - before)
+
+
+def _gaussian_top(xp, before, middle, after):
+  """The top of the parabola through the logarithms."""
+  before, middle, after = (
+    xp.log(xp.maximum(x, 1e-3)) for x in (before, middle, after)
+  )
+  bend = xp.minimum(before + after - 2 * middle, -1e-6)
+  return xp.clip(0.5 * (before - after) / bend, -0.5, 0.5)
+
+
+def _smoothed(maps):  # f32[..., H, W], likewise
+  """Averages by a Gaussian of 1 px; as if all were 0 beyond the border."""
+  xp = maps.__array_namespace__()
+
+  def weights(length):
+    distance = np.arange(length)[:, None] - np.arange(length)
+    gaussian = np.exp(-np.square(distance) / 2) / np.sqrt(2 * np.pi)
+    return xp.asarray(gaussian.astype(np.float32))
+
+  height, width = maps.shape[-2:]
+  return weights(height) @ maps @ weights(width)
 
 
 def mirror(

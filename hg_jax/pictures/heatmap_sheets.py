@@ -57,7 +57,7 @@ def _sheet(
     _panel(crop, heatmaps[..., i], np.asarray(decoded)[i], most, name)
     for i, name in enumerate(names)
   ]
-  scale = f'colors from 0 to {most:.2f}, rings where it is decoded'
+  scale = f'colors from 0 to {most:.2f}, rings at the maximum'
   return figures.sheet(
     panels, columns, title=f'{title}   {scale}' if title else scale
   )

@@ -110,6 +110,7 @@ FREE = {
   'data.resident',  # Its inputs are the same to a gray level.
   'evaluate.batch_size',
   'evaluate.flip_test',
+  'evaluate.decoding',
   'evaluate.figures',
   'steps',
   'log_every',

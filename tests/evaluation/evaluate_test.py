@@ -172,6 +172,7 @@ def test_evaluator_ignores_batch_size_and_devices(crops):
       evaluate.evaluate_batch,
       model,
       flip=SKELETON.flip,
+      decoding='quarter',
       thresholds=METRIC.thresholds,
     )
   )

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +93,34 @@ def test_decoding_picks_the_flat_argmax_also_where_values_tie():
   np.testing.assert_array_equal(np.floor(joints[..., 0]), column)
   np.testing.assert_array_equal(np.floor(joints[..., 1]), row)
   np.testing.assert_array_equal(joints, heatmaps.decode(maps)[0])
+
+
+def gaussians(joints, *, size, sigma):
+  """Peaks about the joints themselves, not the middles of their pixels."""
+  middles = np.arange(size) + 0.5
+  x, y = (
+    np.exp(-np.square(middles - joints[:, axis, None]) / (2 * sigma**2))
+    for axis in (0, 1)
+  )
+  return np.einsum('kx,ky->yxk', x, y).astype(np.float32)
+
+
+@pytest.mark.parametrize('sigma', [1.0, 2.0])
+def test_dark_decoding_finds_the_middle_of_a_gaussian(sigma):
+  joints = random_joints((16,), high=22) + 5
+  maps = gaussians(joints, size=32, sigma=sigma)
+  found, score = heatmaps.decode(maps, decoding='dark')
+  np.testing.assert_allclose(found, joints, atol=0.02)
+  np.testing.assert_array_equal(score, maps.max(axis=(0, 1)))
+  jitted = jax.jit(functools.partial(heatmaps.decode, decoding='dark'))
+  np.testing.assert_allclose(jitted(jnp.asarray(maps))[0], found, atol=1e-3)
+  mirrored, _ = heatmaps.decode(maps[:, ::-1], decoding='dark')
+  np.testing.assert_allclose(32 - mirrored[:, 0], found[:, 0], atol=1e-3)
+
+
+def test_dark_decoding_stays_at_a_pixel_where_nothing_bends():
+  empty, _ = heatmaps.decode(np.zeros((8, 8, 1), np.float32), decoding='dark')
+  np.testing.assert_array_equal(empty, [[0.5, 0.5]])
 
 
 def test_mirroring_twice_changes_nothing():
