@@ -3,10 +3,10 @@
   python launch/results.py
 
 Of the files in results/: box/*.json, which `launch/box.sh` writes, and
-experiments/*.json, which `launch/experiments.sh` does. Writes results/box.md,
-which the README quotes; figure7 and figure8 of the experiments, with tables, in
-results/experiments/; and results/figure9.jpg, people drawn by the package with
-what the network in the box finds.
+experiments/*.json, which `launch/experiments.sh` does. Writes results/box.md
+and experiments.md, which the README quotes; figure7 and figure8 of the
+experiments, with tables, in results/experiments/; and results/figure9.jpg,
+people drawn by the package with what the network in the box finds.
 """
 
 import collections
@@ -50,6 +50,31 @@ def main() -> None:
     command = [sys.executable, '-m', 'hg_jax.compare', *runs]
     output = f'--output={RESULTS / "experiments"}'
     subprocess.run([*command, output], check=True, cwd=ROOT)
+    (RESULTS / 'experiments.md').write_text(table_of_experiments() + '\n')
+
+
+def table_of_experiments() -> str:
+  """The means over seeds of `all_joints`, and the differences, of table.md."""
+  page = (RESULTS / 'experiments' / 'table.md').read_text()
+  means = _first_column(page, '## Over seeds')
+  differences = _first_column(page, f'## Minus {EXPERIMENTS[0]}')
+  lines = ['| `all_joints`, % | mean over seeds | minus the baseline |']
+  lines.append('| --- | --- | --- |')
+  for name, mean in means.items():
+    lines.append(f'| `{name}` | {mean} | {differences.get(name, "")} |')
+  return '\n'.join(lines)
+
+
+def _first_column(page: str, title: str) -> dict[str, str]:
+  """A table of `compare` by its rows' names: the column all_joints."""
+  part = page.partition(title)[2].partition('\n## ')[0]
+  head, _, *rows = [
+    [cell.strip() for cell in line.strip('|').split('|')]
+    for line in part.splitlines()
+    if line.startswith('|')
+  ]
+  column = head.index('all_joints')
+  return {row[0]: row[column] for row in rows}
 
 
 def draw_figure9() -> None:
