@@ -138,7 +138,7 @@ class Config:
   ema_decay: float = _setting(0.0, least=0, below=1)
   # Folder of the run whose best weights to start from, or 'box', the network
   # that comes with the package; joints of names that it does not have start
-  # anew.
+  # anew, stacks that it does not have as copies of its last.
   init_from: str = ''
   # 'mean' over stacks, joints and pixels (PORT) or the 'sum' over stacks of
   # the mean over joints and pixels (LUA).

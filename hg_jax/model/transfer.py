@@ -6,6 +6,7 @@ Axes: C channels, J joints of the old network, K joints of the new one.
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -16,26 +17,46 @@ def carry_over(
 ) -> dict[str, Any]:
   """Returns the old weights, those of joints by `indices`, the rest fresh.
 
-  Only the convolutions to and from heatmaps know of joints.
+  Only the convolutions to and from heatmaps know of joints. Of more stacks,
+  each is at first a copy of the last, which sees what that one saw: the answer
+  is the old one. Of fewer, the first ones stay.
   """
-  params = dict(variables['params'])
-  for name in params:
+  carried = {
+    kind: {
+      name: variables[kind][_source(name, variables[kind])] for name in tree
+    }
+    for kind, tree in fresh.items()
+  }
+  params = carried['params']
+  for name, new in fresh['params'].items():
     if name.startswith('stack'):
-      new = fresh['params'][name]
+      old = params[name]
       params[name] = {
-        **params[name],
-        'heatmaps': {
-          leaf: _pick(params[name]['heatmaps'][leaf], array, indices, axis=-1)
-          for leaf, array in new['heatmaps'].items()
-        },
+        leaf: old[leaf] if leaf in old else _zeros(new[leaf]) for leaf in new
       }
-      if 'remap_heatmaps' in new:
-        old = params[name]['remap_heatmaps']
+      params[name]['heatmaps'] = {
+        leaf: _pick(old['heatmaps'][leaf], array, indices, axis=-1)
+        for leaf, array in new['heatmaps'].items()
+      }
+      if 'remap_heatmaps' in old and 'remap_heatmaps' in new:
+        remap = old['remap_heatmaps']
         kernel = _pick(
-          old['kernel'], new['remap_heatmaps']['kernel'], indices, axis=-2
+          remap['kernel'], new['remap_heatmaps']['kernel'], indices, axis=-2
         )
-        params[name]['remap_heatmaps'] = {**old, 'kernel': kernel}
-  return {**variables, 'params': params}
+        params[name]['remap_heatmaps'] = {**remap, 'kernel': kernel}
+  return carried
+
+
+def _source(name: str, old: dict[str, Any]) -> str:
+  """Returns whose weights `name` begins with: its own, or the last stack's."""
+  if name in old:
+    return name
+  stacks = sum(name.startswith('stack') for name in old)
+  return f'stack{stacks - 1}'
+
+
+def _zeros(tree: Any) -> Any:
+  return jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), tree)
 
 
 def _pick(

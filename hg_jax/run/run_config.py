@@ -80,12 +80,12 @@ def require_same_run(workdir: Path, config: Config) -> None:
 
 
 def require_same_weights(workdir: Path, config: Config) -> None:
-  """Refuses to begin with the weights of another network.
+  """Refuses to begin with the weights of a network of another width.
 
   Raises:
-    UserError: names the settings that differ, with both values.
+    UserError: names the setting with both values.
   """
-  _require_same(workdir, ['model.stacks', 'model.features'], config)
+  _require_same(workdir, ['model.features'], config)
 
 
 def require_same_joints(workdir: Path, skeleton: Skeleton) -> None:

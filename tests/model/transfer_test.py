@@ -1,12 +1,13 @@
 import jax
 import numpy as np
+import pytest
 
 from hg_jax.base.config import Config, Model
 from hg_jax.model import hourglass, transfer
 
 
-def network(joints: int, seed: int):
-  config = Config(model=Model(stacks=2, features=8))
+def network(joints: int, seed: int, stacks: int = 2):
+  config = Config(model=Model(stacks=stacks, features=8))
   model = hourglass.create_model(config, joints=joints)
   return model, hourglass.create_variables(model, seed, 64)
 
@@ -36,3 +37,18 @@ def test_carry_over_keeps_the_shapes_of_the_new_network():
     head['kernel'][..., :2], begun['kernel'][..., :2]
   )
   assert head['bias'][2] == old['params']['stack1']['heatmaps']['bias'][3]
+
+
+@pytest.mark.parametrize('stacks', [1, 4])
+def test_carry_over_to_other_stacks_answers_as_the_old_network(shallow, stacks):
+  old_model, old = network(4, seed=0)
+  model, fresh = network(4, seed=1, stacks=stacks)
+  variables = transfer.carry_over(old, fresh, range(4))
+  assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, fresh)
+  image = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
+  heatmaps = model.apply(variables, image, train=False)
+  wanted = old_model.apply(old, image, train=False)
+  for stack in range(stacks):
+    np.testing.assert_allclose(
+      heatmaps[:, stack], wanted[:, min(stack, 1)], rtol=1e-4, atol=1e-5
+    )

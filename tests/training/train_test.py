@@ -165,8 +165,8 @@ def test_init_from_begins_with_the_best_weights(finished, prepared, tmp_path):
     last_state(still, tmp_path).variables['params'],
     variables['params'],
   )
-  other = dataclasses.replace(still, model=Model(stacks=2, features=8))
-  with pytest.raises(UserError, match=r'model.stacks = 1 \(now 2\)'):
+  other = dataclasses.replace(still, model=Model(stacks=1, features=12))
+  with pytest.raises(UserError, match=r'model.features = 8 \(now 12\)'):
     train.train_and_evaluate(other, tmp_path / 'other')
 
 
