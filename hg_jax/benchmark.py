@@ -109,13 +109,19 @@ def main(argv: list[str]) -> None:
 def measure_network(
   what: str, config: Config, rounds: int, *, joints: int, against_torch: bool
 ) -> dict:
-  """Times train steps or inference, and the same network in PyTorch."""
+  """Times train steps or inference, and the same network in PyTorch.
+
+  In both of its layouts, and on a CPU as PyTorch comes and with our memory.
+  """
   peers = {}
   if against_torch:
-    peers = {
-      name: TorchPeer(what, config, joints=joints, channels_last=last)
-      for name, last in (('torch', False), ('torch channels_last', True))
-    }
+    on_cpu = jax.devices()[0].platform == 'cpu'
+    for tuned in (False, True) if on_cpu else (True,):
+      for layout, last in (('', False), (' channels_last', True)):
+        name = f'torch{layout}{" our pages" if on_cpu and tuned else ""}'
+        peers[name] = TorchPeer(
+          what, config, joints=joints, channels_last=last, tuned=tuned
+        )
   with tempfile.TemporaryDirectory() as folder:
     # An empty cache, so that the time to compile is one.
     jax.config.update('jax_compilation_cache_dir', folder)

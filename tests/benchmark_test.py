@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -94,16 +95,34 @@ def test_benchmark_against_torch_takes_turns_with_it(config):
   result = benchmark.measure_network(
     'inference', config, rounds=2, joints=3, against_torch=True
   )
-  for name in ('torch', 'torch channels_last'):
+  layouts = ('torch', 'torch channels_last')
+  for name in (*layouts, *(f'{layout} our pages' for layout in layouts)):
     ratio = result[name]['speed_of_ours']
     assert 0 < ratio['lowest'] <= ratio['median'] <= ratio['highest']
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc is of Linux')
+@pytest.mark.parametrize('tuned', [True, False])
+def test_torch_peer_has_our_memory_only_if_told(config, monkeypatch, tuned):
+  pytest.importorskip('torch', reason='--against=torch takes PyTorch')
+  monkeypatch.setenv('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
+  peer = torch_peer.TorchPeer(
+    'inference', config, joints=3, channels_last=False, tuned=tuned
+  )
+  assert peer(1) > 0
+  environment = Path(f'/proc/{peer._process.pid}/environ').read_bytes()
+  peer.close()
+  found = b'GLIBC_TUNABLES=glibc.malloc.hugetlb=1' in environment.split(b'\0')
+  assert found == tuned
 
 
 def test_torch_peer_says_what_is_missing(config, monkeypatch, tmp_path):
   pytest.importorskip('torch', reason='--against=torch takes PyTorch')
   monkeypatch.setattr(torch_peer, '_PORT', tmp_path / 'port.py')
   with pytest.raises(UserError, match='clone the repository'):
-    torch_peer.TorchPeer('step', config, joints=3, channels_last=False)
+    torch_peer.TorchPeer(
+      'step', config, joints=3, channels_last=False, tuned=True
+    )
 
 
 def test_copy_bandwidth_is_that_of_a_memory():

@@ -5,6 +5,7 @@ ours to: `tests/port.py`, which a checkout of the repository has.
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,13 @@ class TorchPeer:
   """A process that trains or runs the network on noise when it is called."""
 
   def __init__(
-    self, what: str, config: Config, *, joints: int, channels_last: bool
+    self,
+    what: str,
+    config: Config,
+    *,
+    joints: int,
+    channels_last: bool,
+    tuned: bool,
   ):
     """Starts it.
 
@@ -35,6 +42,8 @@ class TorchPeer:
         `model.dtype` 'bfloat16' it runs in autocast.
       joints: K.
       channels_last: the memory format.
+      tuned: with the settings of glibc that this process has, such as large
+        pages; without, with none, as PyTorch's users have it.
 
     Raises:
       UserError: PyTorch or the network is not at hand.
@@ -47,8 +56,12 @@ class TorchPeer:
         'with pip install -e .'
       )
     arguments = [what, to_json(config), str(joints), str(int(channels_last))]
+    environment = dict(os.environ)
+    if not tuned:
+      environment['GLIBC_TUNABLES'] = ''
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'hg_jax.training.torch_peer', *arguments],
+      env=environment,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
