@@ -37,7 +37,7 @@ from hg_jax.base.config import Config, check
 from hg_jax.base.errors import UserError
 from hg_jax.base.timing import spread, take_turns
 from hg_jax.data import input_timing, records
-from hg_jax.evaluation import evaluate
+from hg_jax.evaluation import evaluate, inference
 from hg_jax.model import hourglass
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.training import health, optimizer, train, train_step
@@ -217,7 +217,7 @@ def make_inference(
   variables = jax.device_put(
     hourglass.create_variables(model, config.seed, config.data.image_size)
   )
-  infer = jax.jit(lambda v, x: model.apply(v, x, train=False)[:, -1])
+  infer = jax.jit(lambda v, x: inference.apply(model, v, x)[:, -1])
   image = _noise(config, joints)['image']
   facts = _compile(infer, variables, image)
 

@@ -216,6 +216,23 @@ def test_infer_with_flip_test_is_symmetric(crops):
   )
 
 
+@pytest.mark.parametrize('at_once', [1, 2, 4, 100])
+def test_infer_in_parts_answers_as_at_once(monkeypatch, at_once):
+  model, variables = network()
+  image = np.random.default_rng(0).integers(
+    0, 256, (6, SIZE, SIZE, 3), np.uint8
+  )
+  monkeypatch.setattr(inference, '_at_once', lambda *_: at_once)
+  found = inference.infer(model, variables, image, flip=SKELETON.flip)
+  one, other = (
+    model.apply(variables, image, train=False)
+    for image in (image, image[:, :, ::-1])
+  )
+  wanted = one, (one + heatmaps.mirror(other, SKELETON.flip)) / 2
+  for answer, expected in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
 def test_people_who_cannot_be_scored_are_refused(crops):
   evaluate.require_scored(crops)
   people = dataclasses.replace(
