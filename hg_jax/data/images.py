@@ -212,7 +212,7 @@ def inputs_of(
   for person, (center, side) in enumerate(zip(centers, sides, strict=True)):
     factor = max(int(side / _MOST), 1)
     if factor not in shrunken:
-      shrunken[factor] = _shrink(picture, factor)
+      shrunken[factor] = shrink(picture, factor)
     crop, near_to_crop = cut(
       shrunken[factor],
       np.asarray(center, np.float64) / factor,
@@ -235,7 +235,10 @@ _MARGIN, _FINENESS = 1.7075, 448 / 256
 _MOST = 1024
 
 
-def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
+def shrink(
+  picture: np.ndarray,  # u8[H, W, 3]
+  factor: int,
+) -> np.ndarray:  # u8[ceil(H / factor), ceil(W / factor), 3]
   """Averages squares of `factor` px; black beyond the image."""
   height, width = picture.shape[:2]
   if height % factor or width % factor:

@@ -64,6 +64,8 @@ class Frame:
   recorded: dict[str, Any] | None = None
   picture: np.ndarray | None = None  # u8[height, width, 3] RGB
   shape: tuple[int, int] = (0, 0)  # its height and width
+  small: np.ndarray | None = None  # of it, where a person is searched for
+  factor: int = 1  # px of it that are one of `small`
   people: list[Person] | None = None
   image_id: int | None = None  # COCO's
   inputs: np.ndarray | None = None  # u8[P, S, S, 3] RGB

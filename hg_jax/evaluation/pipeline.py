@@ -28,6 +28,7 @@ from hg_jax.evaluation.tracking import Track
 
 _THREADS = max(len(os.sched_getaffinity(0)), 2)
 _AHEAD = 4  # frames of a video that are decoded before they are used
+_CLOSER_EVERY = 10  # frames in which a video's person was not found
 _HELD = 2**28  # bytes, about, of photos in which people are searched for
 
 
@@ -121,10 +122,13 @@ class _Finder:
         frame.people = self._boxes.frames.get(frame.number, [])
       elif frame.number is None or not self._settings.track:
         frame.people = self._people_of(frame)
-      if not frame.to_track and not frame.recorded:
-        self._look(frame)
-        if not self._searches(frame):
-          frame.picture = None  # It may have 100 megapixels.
+      if frame.to_track or frame.recorded:
+        return frame
+      if self._searches(frame):
+        self._begin_search(frame)
+      else:
+        self._look(frame, picture)
+        frame.picture = None  # It may have 100 megapixels.
     except UserError as error:
       message = str(error)
       named = message.startswith(str(frame.source))
@@ -135,10 +139,7 @@ class _Finder:
     people = self._boxes.of(frame.source)
     if people is None:
       height, width = frame.shape
-      places = search.places(width, height)
-      people = [Person(box) for box in places]
-      if not self._settings.search:
-        people = people[:1]
+      people = [Person((0.0, 0.0, float(width), float(height)))]
     return people
 
   def _searches(self, frame: Frame) -> bool:
@@ -146,9 +147,9 @@ class _Finder:
     has_boxes = boxes.frames is not None or boxes.of(frame.source) is not None
     return self._settings.search and not has_boxes
 
-  def _look(self, frame: Frame) -> None:
+  def _look(self, frame: Frame, picture: np.ndarray) -> None:
     frame.inputs, frame.input_to_image = self._predictor.look(
-      frame.picture, [person.box for person in frame.people]
+      picture, [person.box for person in frame.people]
     )
 
   def find(self, frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -171,9 +172,7 @@ class _Finder:
     new = [f for f in frames if f.inputs is not None and not f.problem]
     lost = [frame for frame in new if self._searches(frame)]
     if lost:
-      self._run_network(lost, size, glance=True)
-      for frame in lost:
-        self._choose(frame)
+      self._search(lost)
     if new:
       self._run_network(new, size)
     for frame in frames:
@@ -187,13 +186,39 @@ class _Finder:
       frame.picture = None
       yield frame
 
-  def _choose(self, frame: Frame) -> None:
-    """Looks where the glance at several places found the person."""
-    height, width = frame.shape
+  def _search(self, frames: list[Frame]) -> None:
+    """Looks where a person is, as `Predictor.search` does for one photo."""
+    size = self._settings.batch_size
+    self._run_network(frames, size, glance=True)
+    for frame in frames:
+      frame.people = [self._choose(frame)]
+      self._look(frame, frame.small)
+    self._run_network(frames, size, glance=True)
+    unsure = [f for f in frames if not search.is_sure(f.scores)]
+    for frame in unsure:
+      height, width = frame.small.shape[:2]
+      frame.people += map(Person, search.closer_places(width, height))
+      self._look(frame, frame.small)
+    if unsure:
+      self._run_network(unsure, size, glance=True)
+    for frame in frames:
+      box = search.enlarge(self._choose(frame).box, frame.factor)
+      frame.people = [Person(box)]
+      frame.small = None
+      self._look(frame, frame.picture)
+
+  def _begin_search(self, frame: Frame) -> None:
+    size = self._predictor.image_size
+    frame.small, frame.factor = search.shrink(frame.picture, size)
+    height, width = frame.small.shape[:2]
+    frame.people = list(map(Person, search.places(width, height)))
+    self._look(frame, frame.small)
+
+  def _choose(self, frame: Frame) -> Person:
+    height, width = frame.small.shape[:2]
     places = [person.box for person in frame.people]
-    box = search.choose(places, frame.joints, frame.scores, width, height)
-    frame.people = [Person(box)]
-    self._look(frame)
+    found = frame.joints, frame.scores
+    return Person(search.choose(places, *found, width, height))
 
   def _run_network(
     self, frames: list[Frame], size: int | None, *, glance: bool = False
@@ -224,10 +249,10 @@ class _Finder:
     else:
       if to_track:
         frame.people = [
-          Person(t.box or self._predictor.search(frame.picture), id=t.id)
+          Person(t.box or self._search_again(frame), id=t.id)
           for t in self._tracks
         ]
-        self._look(frame)
+        self._look(frame, frame.picture)
         self._run_network([frame], size=None)
       frame.found = self._to_json(frame)
     # From here on as a line has them, so that a call that goes on where
@@ -236,6 +261,11 @@ class _Finder:
     if to_track:
       self._follow(frame)
     self._album.name(frame)
+
+  def _search_again(self, frame: Frame) -> Box:
+    # A minute with nobody in sight should not take an hour.
+    closer = frame.number % _CLOSER_EVERY == 0
+    return self._predictor.search(frame.picture, closer=closer)
 
   def _starts(self, frame: Frame) -> list[Box | None]:
     """Where the tracks of a video begin; None: to be searched for."""

@@ -190,14 +190,31 @@ class Predictor:
   def search(
     self,
     picture: np.ndarray,  # u8[height, width, 3] RGB
+    *,
+    closer: bool = True,
   ) -> boxes_lib.Box:
-    """The box of the person whom a glance at a few places is surest of."""
-    height, width = picture.shape[:2]
-    places = search.places(width, height)
-    inputs, input_to_image = self.look(picture, places)
+    """The box of the person whom glances at some places are surest of.
+
+    A second look moves the box; where it is not sure of the person, and with
+    `closer`, smaller places are looked at, too.
+    """
+    small, factor = search.shrink(picture, self.image_size)
+    height, width = small.shape[:2]
+    boxes = search.places(width, height)
+    found = self._glances(small, boxes)
+    boxes = [search.choose(boxes, *found, width, height)]
+    found = self._glances(small, boxes)
+    if closer and not search.is_sure(found[1]):
+      boxes += search.closer_places(width, height)
+      found = self._glances(small, boxes)
+    return search.enlarge(search.choose(boxes, *found, width, height), factor)
+
+  def _glances(
+    self, picture: np.ndarray, boxes: Sequence[boxes_lib.Box]
+  ) -> tuple[np.ndarray, np.ndarray]:  # f[P, K, 2] px, f32[P, K]
+    inputs, input_to_image = self.look(picture, boxes)
     joints, scores, _ = self.people(inputs, heatmaps=False, glance=True)
-    joints = affine.apply(joints, input_to_image)
-    return search.choose(places, joints, scores, width, height)
+    return affine.apply(joints, input_to_image), scores
 
   def look(
     self,

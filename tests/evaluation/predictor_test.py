@@ -71,6 +71,13 @@ def test_without_a_box_the_person_is_searched_for(tiny_predictor, photo):
   np.testing.assert_array_equal(found.boxes, [box])
 
 
+def test_search_in_a_large_photo_is_that_in_a_small_one(tiny_predictor):
+  small = np.random.default_rng(3).integers(0, 256, (200, 300, 3), np.uint8)
+  large = small.repeat(3, axis=0).repeat(3, axis=1)
+  box = tiny_predictor.search(small)
+  np.testing.assert_allclose(tiny_predictor.search(large), 3 * np.array(box))
+
+
 def test_many_boxes_are_found_as_each_alone(tiny_predictor, photo):
   boxes = [BOX, (0, 0, 50, 50), (20, 30, 60, 70)]
   found = tiny_predictor(photo, boxes=boxes)

@@ -26,6 +26,25 @@ def test_nearly_square_images_are_looked_at_as_a_whole():
   assert search.places(100, 110) == [(0, 0, 100, 110)]
 
 
+@pytest.mark.parametrize('size', [(160, 90), (90, 160), (100, 100), (900, 90)])
+def test_closer_places_overlap_by_half_and_cover_the_image(size):
+  width, height = size
+  looks = np.zeros((height, width), int)
+  for x, y, w, h in search.closer_places(width, height):
+    assert w == h < min(size)
+    assert 0 <= x <= width - w + 1e-9 and 0 <= y <= height - h + 1e-9
+    looks[round(y) : round(y + h), round(x) : round(x + w)] += 1
+  assert looks.min() >= 1
+  inner = looks[height // 3 : -height // 3, width // 3 : -width // 3]
+  assert np.median(inner) >= 4
+
+
+def test_sureness_leaves_hidden_joints_out():
+  scores = np.array([[0.9, 0.8, 0.1, 0.0], [0.6, 0.6, 0.6, 0.6]])
+  np.testing.assert_allclose(search.sureness(scores), [0.85, 0.6])
+  assert search.is_sure(scores[:1]) and not search.is_sure(scores[1:])
+
+
 def test_choose_takes_the_joints_of_the_surest_place():
   places = search.places(160, 90)
   joints = np.zeros((4, 3, 2))
