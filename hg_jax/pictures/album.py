@@ -89,9 +89,13 @@ def overlay(
     if write_scores:
       for joint in np.flatnonzero(seen):
         figures.tag(drawn, f'{scores[person][joint]:.2f}', points[joint], 0.35)
+  places = []
   for text, top, color in tags:  # above all lines
     if text:
-      figures.tag(drawn, text, top - [0, 12], 0.6, color=color)
+      place = figures.tag(
+        drawn, text, top - [0, 12], 0.7, color=color, clear_of=places
+      )
+      places.append(place)
   return drawn
 
 

@@ -35,6 +35,8 @@ LEGEND = {
 
 _INK = (16, 16, 16)
 _PAPER = (28, 28, 28)
+_LIGHT = (240, 240, 240)
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in gray
 _FRACTION_BITS = 4  # OpenCV draws at multiples of 1/16 px
 
 
@@ -78,19 +80,38 @@ def tag(
   scale: float,
   *,
   color: tuple[int, int, int] | None = None,
-) -> None:
-  """Writes a word on a dark ground, moved into the picture if need be."""
+  clear_of: Sequence[tuple[int, int, int, int]] = (),
+) -> tuple[int, int, int, int]:
+  """Writes a word on a ground of a color, or in light letters on a dark one.
+
+  Returns:
+    The tag's left, top, right and bottom, px. It lies within the picture,
+    and beside the tags it is to keep clear of, if there is room.
+  """
   width, height = round(_text_width(text, scale)), round(24 * scale)
-  left = int(np.clip(point[0] - width / 2, 3, picture.shape[1] - width - 3))
   low = int(np.clip(point[1], height + 3, picture.shape[0] - 3))
-  cv2.rectangle(
-    picture,
-    (left - 3, low - height - 3),
-    (left + width + 3, low + 3),
-    _INK,
-    cv2.FILLED,
-  )
-  _put_text(picture, text, (left, low), scale, color or (240, 240, 240))
+  top, bottom = low - height - 3, low + 3
+  across = width + 6
+  last = max(picture.shape[1] - across, 0)
+  wanted = int(np.clip(point[0] - across / 2, 0, last))
+  beside = [x for a, _, b, _ in clear_of for x in (a - across - 1, b + 1)]
+  free = [
+    x
+    for x in (wanted, *beside)
+    if 0 <= x <= last
+    and not any(
+      x <= b and a <= x + across and top <= d and c <= bottom
+      for a, c, b, d in clear_of
+    )
+  ]
+  left = min(free or [wanted], key=lambda x: abs(x - wanted))
+  place = left, top, left + across, bottom
+  ground, ink = color or _INK, _LIGHT
+  if color and np.dot(color, _LUMA) > 110:
+    ink = _INK
+  cv2.rectangle(picture, place[:2], place[2:], ground, cv2.FILLED)
+  _put_text(picture, text, (left + 3, low), scale, ink)
+  return place
 
 
 def overlay(
@@ -364,7 +385,7 @@ def _utf8(text):
 def _text(strip, text, left, scale):
   """Writes a line in the strip's vertical middle."""
   baseline = round(strip.shape[0] / 2 + 10 * scale)
-  _put_text(strip, text, (left, baseline), scale, (240, 240, 240))
+  _put_text(strip, text, (left, baseline), scale, _LIGHT)
 
 
 def _put_text(picture, text, corner, scale, color):

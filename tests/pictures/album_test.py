@@ -36,6 +36,17 @@ def test_several_people_have_colors_of_their_own():
   assert album.color_of(1) == album.color_of(13)
 
 
+@pytest.mark.parametrize('x', [0, 200, 399])
+def test_numbers_of_people_at_the_same_place_do_not_cover_each_other(x):
+  same = [(x, 60), (x, 300)]
+  drawn = draw([same, same, same])
+  for number in (1, 2, 3):
+    # The last one's lines cover those below; numbers are higher up.
+    ground = (drawn[:55] == album.color_of(number)).all(axis=-1)
+    assert np.ptp(np.flatnonzero(ground.any(axis=1))) >= 10
+    assert np.ptp(np.flatnonzero(ground.any(axis=0))) >= 10
+
+
 def test_lines_are_wider_on_larger_people():
   drawn = draw([[(20, 100), (380, 100)], [(20, 300), (80, 300)]])
   large = (drawn[60:140, 120] == album.color_of(1)).all(axis=-1).sum()
