@@ -255,7 +255,9 @@ def _coco(
   """COCO's keypoint results, which `pycocotools` loads.
 
   An image's number is that of the detections it was found from, or that in
-  its name if all have one, or else counts the lines from 1.
+  its name if all have one, or else counts the lines from 1. No 'bbox' is
+  given: pycocotools would take a person's size from it, not from the joints,
+  and the AP of medium and large people would not be the evaluation's.
   """
   for line, record in enumerate(records, 1):
     number = int(Path(record['image']).stem) if numbered else line
@@ -268,5 +270,4 @@ def _coco(
         'category_id': 1,
         'keypoints': keypoints,
         'score': round(person['score'] * person.get('box_score', 1), 6),
-        'bbox': person['box'],
       }

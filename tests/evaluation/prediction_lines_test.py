@@ -154,6 +154,10 @@ def test_coco_results_load_in_pycocotools(lines, tmp_path):
   path = prediction_lines.convert(lines, 'coco', SKELETON)
   loaded = coco.COCO(str(truth)).loadRes(str(path))
   assert len(loaded.getAnnIds(imgIds=[139])) == 2
+  # Whether someone is medium or large is their joints' extent, as elsewhere.
+  (one,) = loaded.loadAnns(loaded.getAnnIds(imgIds=[8]))
+  x, y, _ = np.reshape(one['keypoints'], (-1, 3)).T
+  assert one['area'] == pytest.approx(np.ptp(x) * np.ptp(y))
 
 
 def test_coco_results_of_frames_are_counted(tmp_path):
