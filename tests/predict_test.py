@@ -271,11 +271,11 @@ def test_people_of_a_photo_are_numbered(tiny_predictor, tmp_path):
   }
 
 
-def test_detections_give_coco_results(tiny_predictor, tmp_path):
+@pytest.mark.parametrize('category', [1, 18])
+def test_detections_give_coco_results(tiny_predictor, tmp_path, category):
   photo = save(tmp_path / '000000000139.png')
-  found = [
-    {'image_id': 139, 'category_id': 1, 'bbox': [0, 0, 40, 60], 'score': 0.5}
-  ]
+  found = {'image_id': 139, 'category_id': category}
+  found = [found | {'bbox': [0, 0, 40, 60], 'score': 0.5}]
   path = tmp_path / 'detections.json'
   path.write_text(json.dumps(found))
   output = tmp_path / 'output'
@@ -283,7 +283,7 @@ def test_detections_give_coco_results(tiny_predictor, tmp_path):
     tiny_predictor, [photo], output, boxes=path, form='coco', draw='none'
   )
   (result,) = json.loads((output / 'predictions_coco.json').read_text())
-  assert result['image_id'] == 139
+  assert result['image_id'] == 139 and result['category_id'] == category
   score = lines[0]['people'][0]['score']
   assert result['score'] == pytest.approx(0.5 * score, abs=1e-6)
   assert {p.name for p in output.iterdir()} == {

@@ -25,6 +25,7 @@ Box = tuple[float, float, float, float]
 # Of a person's square over the longer side of the box about the person: MPII
 # allows as much about a person's height (SPEC 2.1).
 ROOM = 1.25
+PERSON = 1  # COCO's category
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Person:
     box: x, y, width and height, px.
     score: the detector's, 1 without one.
     id: the track's, or None.
+    category: COCO's number of what it is; 1 is a person.
   """
 
   box: Box
   score: float = 1.0
   id: int | None = None
+  category: int = PERSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +203,11 @@ def _from_json(given: object, min_score: float) -> Boxes:
 def _from_coco(
   detections: list, names: dict[int, str], min_score: float
 ) -> Boxes:
-  """The people among COCO's detections, category 1."""
+  """The people among COCO's detections, or what they are all of.
+
+  Where some are people, other categories are left out.
+  """
+  category = _category(detections)
   files, image_ids = {_normal(name): [] for name in names.values()}, {}
   for number, found in enumerate(detections):
     try:
@@ -218,11 +225,29 @@ def _from_coco(
     else:
       image_ids.setdefault(name, len(image_ids) + 1)
     people = files.setdefault(name, [])
-    if found.get('category_id', 1) == 1 and score >= min_score:
-      people.append(Person(box_of(box), score))
+    if found.get('category_id', PERSON) == category and score >= min_score:
+      people.append(Person(box_of(box), score, category=category))
   if not image_ids:
     raise UserError('holds no detections.')
   return Boxes(files=files, image_ids=image_ids)
+
+
+def _category(detections: list) -> int:
+  categories = set()
+  for number, found in enumerate(detections):
+    if isinstance(found, dict):
+      category = found.get('category_id', PERSON)
+      if not isinstance(category, int):
+        raise UserError(f'detection {number}: category_id is {category!r}.')
+      categories.add(category)
+  if PERSON in categories or not categories:
+    return PERSON
+  if len(categories) > 1:
+    raise UserError(
+      f'holds categories {", ".join(map(str, sorted(categories)))} and not 1, '
+      'people; leave in the detections of one.'
+    )
+  return categories.pop()
 
 
 def _from_mot(text: str, min_score: float) -> Boxes:

@@ -17,7 +17,7 @@ from hg_jax.base import affine, threads
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import images, videos
-from hg_jax.data.boxes import Box, Boxes, Person
+from hg_jax.data.boxes import PERSON, Box, Boxes, Person
 from hg_jax.data.sources import Source
 from hg_jax.evaluation import search
 from hg_jax.evaluation.frame_album import FrameAlbum
@@ -285,6 +285,8 @@ class _Finder:
     for person, given in zip(found, frame.people, strict=True):
       if given.score != 1:
         person['box_score'] = given.score
+      if given.category != PERSON:
+        person['category_id'] = given.category
     return found
 
   def _follow(self, frame: Frame) -> None:

@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.data.boxes import PERSON
 from hg_jax.data.sources import Source
 
 FORMS = {
@@ -267,7 +268,7 @@ def _coco(
         keypoints += person['joints'][joint].values()
       yield {
         'image_id': record.get('image_id', number),
-        'category_id': 1,
+        'category_id': person.get('category_id', PERSON),
         'keypoints': keypoints,
         'score': round(person['score'] * person.get('box_score', 1), 6),
       }

@@ -83,6 +83,17 @@ def test_coco_detections_are_people_above_the_score(key, tmp_path):
   assert given.of(Path('000000000140.jpg')) == []
 
 
+def test_coco_detections_may_all_be_of_another_category(tmp_path):
+  found = [{'image': 'a.jpg', 'category_id': 18, 'bbox': [1, 2, 3, 4]}]
+  given = read(tmp_path, found)
+  assert given.of(Path('a.jpg')) == [boxes.Person((1, 2, 3, 4), category=18)]
+  other = {**found[0], 'category_id': 19}
+  with pytest.raises(UserError, match='holds categories 18, 19 and not 1'):
+    read(tmp_path, [*found, other])
+  with pytest.raises(UserError, match="detection 1: category_id is 'horse'"):
+    read(tmp_path, [*found, {**other, 'category_id': 'horse'}])
+
+
 def test_coco_annotations_name_images_by_number(tmp_path):
   given = read(
     tmp_path,
