@@ -26,6 +26,8 @@ from hg_jax.model import hourglass
 from hg_jax.pictures import album
 from hg_jax.run import bundle, run_config
 
+_GLANCE_STACKS = 2  # the first ones answer, too, and the search looks often
+
 Photo = str | Path | Image.Image | np.ndarray
 
 
@@ -138,13 +140,11 @@ class Predictor:
     self.batch_size = batch_size
     self._variables = jax.device_put(variables)
     model = hourglass.create_model(config, joints=len(self.skeleton.joints))
-    predict = partial(
-      inference.predict, model, decoding=config.evaluate.decoding
-    )
-    self._glance = jax.jit(partial(predict, flip=None))
-    self._predict = self._glance
-    if flip_test:
-      self._predict = jax.jit(partial(predict, flip=self.skeleton.flip))
+    first = model.clone(stacks=min(model.stacks, _GLANCE_STACKS))
+    predict = partial(inference.predict, decoding=config.evaluate.decoding)
+    self._glance = jax.jit(partial(predict, first, flip=None))
+    flip = self.skeleton.flip if flip_test else None
+    self._predict = jax.jit(partial(predict, model, flip=flip))
 
   def __call__(
     self,
@@ -251,7 +251,7 @@ class Predictor:
       size: how many the network takes at a time, fewer padded to so many; by
         default the least power of two, at most `batch_size`.
       heatmaps: fetch them, too.
-      glance: without the flip test.
+      glance: by the first two stacks, and without the flip test.
 
     Returns:
       The joints, f32[P, K, 2] px of the inputs; scores, f32[P, K]; and

@@ -13,7 +13,7 @@ from hg_jax.evaluation import tracking
 
 # Of the longer side over the shorter: up to here the whole image will do.
 _NEARLY_SQUARE = 1.15
-_PIXELS = 3  # of the shorter side, for each of an input's
+_PIXELS = 2  # of the shorter side, for each of an input's
 _CLOSER = 0.6  # of the shorter side; a person half as high as it is found
 # Chosen on photos of MPII's training people, one in each: of those searched no
 # closer for it, as many joints were found as when all are.

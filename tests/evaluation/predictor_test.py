@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from hg_jax.base import affine
+from hg_jax.base.config import Config, Data, Model
 from hg_jax.base.errors import UserError
 from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation.predictor import Predictor
-from hg_jax.model import heatmaps
+from hg_jax.model import heatmaps, hourglass
+from hg_jax.run import bundle
 
 BOX = (31, 22, 40, 60)
 
@@ -71,8 +73,20 @@ def test_without_a_box_the_person_is_searched_for(tiny_predictor, photo):
   np.testing.assert_array_equal(found.boxes, [box])
 
 
+def test_a_glance_is_the_answer_of_the_second_stack(shallow, photo, tmp_path):
+  config = Config(model=Model(stacks=3, features=8), data=Data(image_size=64))
+  model = hourglass.create_model(config, joints=16)
+  variables = hourglass.create_variables(model, 0, 64)
+  bundle.save(tmp_path, config, SKELETON, variables)
+  predictor = Predictor(tmp_path)
+  inputs, _ = predictor.look(photo, [BOX])
+  _, _, maps = predictor.people(inputs, glance=True)
+  answers = model.apply(variables, inputs, train=False)
+  np.testing.assert_allclose(maps, answers[:, 1], atol=1e-5)
+
+
 def test_search_in_a_large_photo_is_that_in_a_small_one(tiny_predictor):
-  small = np.random.default_rng(3).integers(0, 256, (200, 300, 3), np.uint8)
+  small = np.random.default_rng(3).integers(0, 256, (140, 210, 3), np.uint8)
   large = small.repeat(3, axis=0).repeat(3, axis=1)
   box = tiny_predictor.search(small)
   np.testing.assert_allclose(tiny_predictor.search(large), 3 * np.array(box))
