@@ -46,7 +46,7 @@ def places(width: int, height: int) -> list[Box]:
 
 def closer_places(width: int, height: int) -> list[Box]:
   """Smaller squares all over the image, which overlap by half or more."""
-  side = _CLOSER * min(width, height)
+  side = max(_CLOSER * min(width, height), 1.0)  # px
   columns, rows = (
     np.linspace(0, length - side, int(np.ceil(2 * (length / side - 1))) + 1)
     for length in (width, height)

@@ -73,7 +73,7 @@ def test_without_a_box_the_person_is_searched_for(tiny_predictor, photo):
   np.testing.assert_array_equal(found.boxes, [box])
 
 
-def test_a_glance_is_the_answer_of_the_second_stack(shallow, photo, tmp_path):
+def test_a_glance_is_the_answer_of_the_second_stack(photo, tmp_path):
   config = Config(model=Model(stacks=3, features=8), data=Data(image_size=64))
   model = hourglass.create_model(config, joints=16)
   variables = hourglass.create_variables(model, 0, 64)

@@ -39,6 +39,11 @@ def test_closer_places_overlap_by_half_and_cover_the_image(size):
   assert np.median(inner) >= 4
 
 
+def test_closer_places_of_a_pixel_are_that_pixel():
+  assert search.closer_places(1, 1) == [(0, 0, 1, 1)]
+  assert search.closer_places(2, 1) == [(x, 0, 1, 1) for x in (0, 0.5, 1)]
+
+
 def test_sureness_leaves_hidden_joints_out():
   scores = np.array([[0.9, 0.8, 0.1, 0.0], [0.6, 0.6, 0.6, 0.6]])
   np.testing.assert_allclose(search.sureness(scores), [0.85, 0.6])

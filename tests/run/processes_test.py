@@ -182,7 +182,7 @@ def test_joined_ends_all_when_one_fails(error, name):
 def test_joined_ends_when_another_process_dies():
   two = start_two(ENDING, 'dies')
   first, _ = (process.communicate(timeout=60)[1] for process in two)
-  assert two[0].returncode == 1
+  assert two[0].returncode == 1, first
   (line,) = (x for x in first.splitlines() if x.startswith('error: '))
   assert line.startswith('error: another process is gone')
 
