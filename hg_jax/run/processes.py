@@ -30,6 +30,8 @@ _TASKS = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
 # The others wait to end while the first process writes the report.
 _REPORT_TIMEOUT = 3600  # s
 _FAILURE = 'hg_jax/failure'  # key of the reason, and name of a barrier
+_ALIVE = 'hg_jax/alive'  # keys of what each process says last
+_DONE = 'done'
 _FAREWELL = 5  # s, for all processes to read the reason
 _ENDING = threading.Lock()  # of the thread that ends this process
 
@@ -40,10 +42,11 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
 
   A process that fails tells the others why, and all end with status 1; they
   would wait for each other in the middle of a step. One that dies without a
-  word is missed by JAX's heartbeat, which ends the others.
+  word is missed by the one before it, which tells the others likewise.
 
   Args:
-    heartbeat_timeout: seconds after which a silent process counts as dead.
+    heartbeat_timeout: seconds after which JAX aborts all when one is silent;
+      here it counts as dead after half of them.
 
   Raises:
     UserError: the environment describes the others only in part, or they
@@ -54,7 +57,9 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
     yield
     return
   over = threading.Event()
-  watch = threading.Thread(target=_end_with_another, args=(over,), daemon=True)
+  watch = threading.Thread(
+    target=_end_with_another, args=(over, heartbeat_timeout / 2), daemon=True
+  )
   watch.start()
   try:
     _require_equal_devices()
@@ -67,6 +72,8 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
     # A thread that waits in C++ when Python ends aborts the process.
     over.set()
     watch.join()
+    with suppress(jax.errors.JaxRuntimeError):  # The first one is gone.
+      _say_alive(_DONE)
 
 
 def _end_all(error: BaseException) -> None:
@@ -85,17 +92,43 @@ def _end_all(error: BaseException) -> None:
   _end(f'error: {reason}', tell=told, meet=True)
 
 
-def _end_with_another(over: threading.Event) -> None:
-  """Waits until another process fails and ends this one, or for `over`."""
+def _end_with_another(over: threading.Event, silence: float) -> None:
+  """Waits until another process fails and ends this one, or for `over`.
+
+  Not every collective notices that a process has died: Gloo's may wait for it,
+  until JAX aborts. So each process counts in the open, and watches the next.
+
+  Args:
+    over: ends the watch.
+    silence: seconds after which the next process counts as dead.
+  """
   client = distributed.global_state.client
+  following = (jax.process_index() + 1) % jax.process_count()
+  heard, at, beats = None, time.monotonic(), 0
   while not over.is_set():
+    beats += 1
     try:
+      _say_alive(str(beats))
       reason = client.blocking_key_value_get(_FAILURE, 500)  # ms
     except jax.errors.JaxRuntimeError as error:
-      if 'DEADLINE_EXCEEDED' in str(error):
-        continue
-      return  # The first process is gone, which JAX's heartbeat handles.
+      if 'DEADLINE_EXCEEDED' not in str(error):
+        return  # The first process is gone, which JAX's heartbeat handles.
+      said = None
+      with suppress(jax.errors.JaxRuntimeError):  # It said nothing yet.
+        said = client.key_value_try_get(f'{_ALIVE}/{following}')
+      if said != heard or said == _DONE:
+        heard, at = said, time.monotonic()
+      elif time.monotonic() - at > silence:
+        gone = f'another process is gone: {following} is silent'
+        _end(f'error: {gone}', tell=f'{jax.process_index()} failed: {gone}')
+      continue
     _end(f'error: process {reason}', meet=True)
+
+
+def _say_alive(word: str) -> None:
+  distributed.global_state.client.key_value_set(
+    f'{_ALIVE}/{jax.process_index()}', word, allow_overwrite=True
+  )
 
 
 def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
@@ -113,6 +146,8 @@ def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
   if tell:
     with suppress(jax.errors.JaxRuntimeError):  # Another told it before.
       client.key_value_set(_FAILURE, tell)
+    if not meet and is_first_process():
+      time.sleep(_FAREWELL / 2)  # The others look twice a second.
   if meet:
     with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
       client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
