@@ -32,12 +32,13 @@ _REPORT_TIMEOUT = 3600  # s
 _FAILURE = 'hg_jax/failure'  # key of the reason, and name of a barrier
 _ALIVE = 'hg_jax/alive'  # keys of what each process says last
 _DONE = 'done'
+_BEAT = 0.5  # s
 _FAREWELL = 5  # s, for all processes to read the reason
 _ENDING = threading.Lock()  # of the thread that ends this process
 
 
 @contextmanager
-def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
+def joined(*, heartbeat_timeout: int = 20) -> Iterator[None]:
   """Joins the other processes, if there are any; before any use of JAX.
 
   A process that fails tells the others why, and all end with status 1; they
@@ -45,8 +46,7 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
   word is missed by the one before it, which tells the others likewise.
 
   Args:
-    heartbeat_timeout: seconds after which JAX aborts all when one is silent;
-      here it counts as dead after half of them.
+    heartbeat_timeout: seconds after which a silent process counts as dead.
 
   Raises:
     UserError: the environment describes the others only in part, or they
@@ -58,7 +58,9 @@ def joined(*, heartbeat_timeout: int = 30) -> Iterator[None]:
     return
   over = threading.Event()
   watch = threading.Thread(
-    target=_end_with_another, args=(over, heartbeat_timeout / 2), daemon=True
+    target=_end_with_another,
+    args=(over, int(heartbeat_timeout / _BEAT)),
+    daemon=True,
   )
   watch.start()
   try:
@@ -92,7 +94,7 @@ def _end_all(error: BaseException) -> None:
   _end(f'error: {reason}', tell=told, meet=True)
 
 
-def _end_with_another(over: threading.Event, silence: float) -> None:
+def _end_with_another(over: threading.Event, patience: int) -> None:
   """Waits until another process fails and ends this one, or for `over`.
 
   Not every collective notices that a process has died: Gloo's may wait for it,
@@ -100,29 +102,31 @@ def _end_with_another(over: threading.Event, silence: float) -> None:
 
   Args:
     over: ends the watch.
-    silence: seconds after which the next process counts as dead.
+    patience: own beats without one of the next process, until that counts as
+      dead. Not seconds: all may be suspended together.
   """
   client = distributed.global_state.client
   following = (jax.process_index() + 1) % jax.process_count()
-  heard, at, beats = None, time.monotonic(), 0
+  heard, missed, beats = None, 0, 0
   while not over.is_set():
     beats += 1
     try:
       _say_alive(str(beats))
-      reason = client.blocking_key_value_get(_FAILURE, 500)  # ms
+      reason = client.blocking_key_value_get(_FAILURE, int(1000 * _BEAT))
     except jax.errors.JaxRuntimeError as error:
       if 'DEADLINE_EXCEEDED' not in str(error):
         return  # The first process is gone, which JAX's heartbeat handles.
-      said = None
-      with suppress(jax.errors.JaxRuntimeError):  # It said nothing yet.
-        said = client.key_value_try_get(f'{_ALIVE}/{following}')
-      if said != heard or said == _DONE:
-        heard, at = said, time.monotonic()
-      elif time.monotonic() - at > silence:
-        gone = f'another process is gone: {following} is silent'
-        _end(f'error: {gone}', tell=f'{jax.process_index()} failed: {gone}')
-      continue
-    _end(f'error: process {reason}', meet=True)
+    else:
+      _end(f'error: process {reason}', meet=True)
+    said = None
+    with suppress(jax.errors.JaxRuntimeError):  # It said nothing yet.
+      said = client.key_value_try_get(f'{_ALIVE}/{following}')
+    missed = missed + 1 if said == heard != _DONE else 0
+    heard = said
+    if missed > patience:
+      gone = f'another process is gone: {following} is silent'
+      told = f'{jax.process_index()} failed: {gone}'
+      _end(f'error: {gone}', tell=told, meet=True)
 
 
 def _say_alive(word: str) -> None:
@@ -146,14 +150,12 @@ def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
   if tell:
     with suppress(jax.errors.JaxRuntimeError):  # Another told it before.
       client.key_value_set(_FAILURE, tell)
-    if not meet and is_first_process():
-      time.sleep(_FAREWELL / 2)  # The others look twice a second.
   if meet:
     with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
       client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
-      if is_first_process():
-        # JAX aborts those that miss the first, so it ends last.
-        time.sleep(_FAREWELL)
+    if is_first_process():
+      # JAX aborts those that miss the first, so it ends last.
+      time.sleep(_FAREWELL)
   os._exit(1)
 
 
@@ -176,7 +178,8 @@ def _initialize(heartbeat_timeout: int) -> None:
   try:
     jax.distributed.initialize(
       **(_by_hand(given) if given else {}),
-      heartbeat_timeout_seconds=heartbeat_timeout,
+      # When JAX aborts all; they should have ended by themselves.
+      heartbeat_timeout_seconds=5 * heartbeat_timeout,
       shutdown_timeout_seconds=_REPORT_TIMEOUT,
     )
   except (RuntimeError, ValueError) as error:

@@ -71,8 +71,8 @@ def tiny_config(folder, **settings) -> Config:
   )
 
 
-def start_two(program, *arguments, devices=(2, 2), **variables):
-  """Starts two processes of `devices` each."""
+def start(program, *arguments, devices=(2, 2), **variables):
+  """Starts as many processes as `devices`, of which each has so many."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
@@ -83,7 +83,7 @@ def start_two(program, *arguments, devices=(2, 2), **variables):
       | {
         'XLA_FLAGS': f'--xla_force_host_platform_device_count={count}',
         'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
-        'JAX_NUM_PROCESSES': '2',
+        'JAX_NUM_PROCESSES': str(len(devices)),
         'JAX_PROCESS_ID': str(process),
       }
       | variables,
@@ -113,7 +113,7 @@ def half_by_two(shallow, float64, prepared, tmp_path_factory):
   config.model.dtype = 'float32'
   run_config.save(workdir, config, SKELETON)
   cache = tmp_path_factory.mktemp('compiled')
-  two = start_two(PROGRAM, workdir, JAX_COMPILATION_CACHE_DIR=str(cache))
+  two = start(PROGRAM, workdir, JAX_COMPILATION_CACHE_DIR=str(cache))
   outputs = [process.communicate(timeout=300) for process in two]
   assert [process.returncode for process in two] == [0, 0], outputs
   return workdir, outputs
@@ -152,7 +152,7 @@ ENDING = """
 import os, signal, sys, jax, numpy as np
 from hg_jax.base.errors import UserError
 from hg_jax.run import processes
-with processes.joined(heartbeat_timeout=20):
+with processes.joined(heartbeat_timeout=5):
   processes.all_gather(np.int32(0))
   if jax.process_index() == 1:
     if sys.argv[1] in ('SIGKILL', 'SIGSTOP'):
@@ -168,7 +168,7 @@ with processes.joined(heartbeat_timeout=20):
   [('a', 'ValueError: '), ('b', ''), ('c', 'OSError: ')],
 )
 def test_joined_ends_all_when_one_fails(error, name):
-  two = start_two(ENDING, error)
+  two = start(ENDING, error)
   first, second = (process.communicate(timeout=60)[1] for process in two)
   assert [process.returncode for process in two] == [1, 1]
   (line,) = (x for x in first.splitlines() if x.startswith('error: '))
@@ -181,18 +181,23 @@ def test_joined_ends_all_when_one_fails(error, name):
 
 # Gloo notices a process that dies, most times; none that is stopped.
 @pytest.mark.parametrize('end', ['SIGKILL', 'SIGSTOP'])
-def test_joined_ends_when_another_process_is_gone(end):
-  two = start_two(ENDING, end)
-  first = two[0].communicate(timeout=60)[1]
-  two[1].kill()
-  two[1].communicate()
-  assert two[0].returncode == 1, first
-  (line,) = (x for x in first.splitlines() if x.startswith('error: '))
-  assert line.startswith('error: another process is gone')
+@pytest.mark.parametrize('count', [2, 3])
+def test_joined_ends_when_another_process_is_gone(end, count):
+  first, gone, *others = start(ENDING, end, devices=[1] * count)
+  errors = [process.communicate(timeout=60)[1] for process in (first, *others)]
+  gone.kill()
+  gone.communicate()
+  lines = []
+  for process, error in zip((first, *others), errors, strict=True):
+    assert process.returncode == 1, error
+    (line,) = (x for x in error.splitlines() if x.startswith('error: '))
+    lines.append(line)
+  assert lines[0].startswith('error: another process is gone')
+  assert all('another process is gone' in line for line in lines)
 
 
 def test_joined_refuses_unequal_numbers_of_devices():
-  two = start_two(ENDING, 'a', devices=(2, 1))
+  two = start(ENDING, 'a', devices=(2, 1))
   outputs = [process.communicate(timeout=60)[1] for process in two]
   assert [process.returncode for process in two] == [1, 1]
   for output in outputs:
