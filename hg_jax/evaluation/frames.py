@@ -12,6 +12,7 @@ from hg_jax.data import videos
 from hg_jax.data.boxes import Person
 from hg_jax.data.sources import Source
 from hg_jax.evaluation import tracking
+from hg_jax.evaluation.search import Search
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,7 @@ class Frame:
   recorded: dict[str, Any] | None = None
   picture: np.ndarray | None = None  # u8[height, width, 3] RGB
   shape: tuple[int, int] = (0, 0)  # its height and width
-  small: np.ndarray | None = None  # of it, where a person is searched for
-  factor: int = 1  # px of it that are one of `small`
+  search: Search | None = None  # for its person
   people: list[Person] | None = None
   image_id: int | None = None  # COCO's
   inputs: np.ndarray | None = None  # u8[P, S, S, 3] RGB

@@ -42,7 +42,7 @@ def infer(
     both = apply(model, variables, jnp.concatenate(pair))
     plain, mirrored = jnp.split(both, 2)
   else:
-    plain, mirrored = (apply(model, variables, image) for image in pair)
+    plain, mirrored = (apply(model, variables, each) for each in pair)
   return plain, (plain + heatmaps.mirror(mirrored, flip)) / 2
 
 

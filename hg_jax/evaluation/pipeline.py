@@ -19,11 +19,11 @@ from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import images, videos
 from hg_jax.data.boxes import PERSON, Box, Boxes, Person
 from hg_jax.data.sources import Source
-from hg_jax.evaluation import search
 from hg_jax.evaluation.frame_album import FrameAlbum
 from hg_jax.evaluation.frames import Frame, Settings
 from hg_jax.evaluation.prediction_lines import PredictionLines
 from hg_jax.evaluation.predictor import Predictor, to_json
+from hg_jax.evaluation.search import Search
 from hg_jax.evaluation.tracking import Track
 
 _THREADS = max(len(os.sched_getaffinity(0)), 2)
@@ -125,9 +125,11 @@ class _Finder:
       if frame.to_track or frame.recorded:
         return frame
       if self._searches(frame):
-        self._begin_search(frame)
+        size = self._predictor.image_size
+        frame.search = Search(picture, size)
+        self._look(frame, frame.search.picture, frame.search.places)
       else:
-        self._look(frame, picture)
+        self._look_at_people(frame)
         frame.picture = None  # It may have 100 megapixels.
     except UserError as error:
       message = str(error)
@@ -147,10 +149,11 @@ class _Finder:
     has_boxes = boxes.frames is not None or boxes.of(frame.source) is not None
     return self._settings.search and not has_boxes
 
-  def _look(self, frame: Frame, picture: np.ndarray) -> None:
-    frame.inputs, frame.input_to_image = self._predictor.look(
-      picture, [person.box for person in frame.people]
-    )
+  def _look(self, frame: Frame, picture: np.ndarray, boxes: list[Box]) -> None:
+    frame.inputs, frame.input_to_image = self._predictor.look(picture, boxes)
+
+  def _look_at_people(self, frame: Frame) -> None:
+    self._look(frame, frame.picture, [person.box for person in frame.people])
 
   def find(self, frames: Iterator[Frame]) -> Iterator[Frame]:
     """Runs the network, a batch of people at a time."""
@@ -159,7 +162,7 @@ class _Finder:
       single = frame.to_track or frame.is_end
       waiting.append(frame)
       if frame.inputs is not None:
-        people += 1 if self._searches(frame) else len(frame.people)
+        people += 1 if frame.search else len(frame.people)
       held += 0 if frame.picture is None else frame.picture.nbytes
       full = people >= self._settings.batch_size or held > _HELD
       if full or single or len(waiting) > 64:
@@ -170,9 +173,7 @@ class _Finder:
   def _find_batch(self, frames: list[Frame]) -> Iterator[Frame]:
     size = self._settings.batch_size
     new = [f for f in frames if f.inputs is not None and not f.problem]
-    lost = [frame for frame in new if self._searches(frame)]
-    if lost:
-      self._search(lost)
+    self._search([frame for frame in new if frame.search])
     if new:
       self._run_network(new, size)
     for frame in frames:
@@ -183,42 +184,21 @@ class _Finder:
           self._complete(frame)
         except UserError as error:  # a box outside the video's frame
           frame.problem = f'{frame.source}: {error}'
-      frame.picture = None
+      frame.picture = frame.search = None
       yield frame
 
   def _search(self, frames: list[Frame]) -> None:
     """Looks where a person is, as `Predictor.search` does for one photo."""
-    size = self._settings.batch_size
-    self._run_network(frames, size, glance=True)
-    for frame in frames:
-      frame.people = [self._choose(frame)]
-      self._look(frame, frame.small)
-    self._run_network(frames, size, glance=True)
-    unsure = [f for f in frames if not search.is_sure(f.scores)]
-    for frame in unsure:
-      height, width = frame.small.shape[:2]
-      frame.people += map(Person, search.closer_places(width, height))
-      self._look(frame, frame.small)
-    if unsure:
-      self._run_network(unsure, size, glance=True)
-    for frame in frames:
-      box = search.enlarge(self._choose(frame).box, frame.factor)
-      frame.people = [Person(box)]
-      frame.small = None
-      self._look(frame, frame.picture)
-
-  def _begin_search(self, frame: Frame) -> None:
-    size = self._predictor.image_size
-    frame.small, frame.factor = search.shrink(frame.picture, size)
-    height, width = frame.small.shape[:2]
-    frame.people = list(map(Person, search.places(width, height)))
-    self._look(frame, frame.small)
-
-  def _choose(self, frame: Frame) -> Person:
-    height, width = frame.small.shape[:2]
-    places = [person.box for person in frame.people]
-    found = frame.joints, frame.scores
-    return Person(search.choose(places, *found, width, height))
+    while frames:
+      self._run_network(frames, self._settings.batch_size, glance=True)
+      for frame in frames:
+        frame.search.tell(frame.joints, frame.scores)
+        if frame.search.box is None:
+          self._look(frame, frame.search.picture, frame.search.places)
+        else:
+          frame.people = [Person(frame.search.box)]
+          self._look_at_people(frame)
+      frames = [frame for frame in frames if frame.search.box is None]
 
   def _run_network(
     self, frames: list[Frame], size: int | None, *, glance: bool = False
@@ -252,7 +232,7 @@ class _Finder:
           Person(t.box or self._search_again(frame), id=t.id)
           for t in self._tracks
         ]
-        self._look(frame, frame.picture)
+        self._look_at_people(frame)
         self._run_network([frame], size=None)
       frame.found = self._to_json(frame)
     # From here on as a line has them, so that a call that goes on where

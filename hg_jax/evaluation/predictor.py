@@ -195,26 +195,16 @@ class Predictor:
   ) -> boxes_lib.Box:
     """The box of the person whom glances at some places are surest of.
 
-    A second look moves the box; where it is not sure of the person, and with
-    `closer`, smaller places are looked at, too.
+    Args:
+      picture: the photo.
+      closer: look at smaller places, too, where no person is found for sure.
     """
-    small, factor = search.shrink(picture, self.image_size)
-    height, width = small.shape[:2]
-    boxes = search.places(width, height)
-    found = self._glances(small, boxes)
-    boxes = [search.choose(boxes, *found, width, height)]
-    found = self._glances(small, boxes)
-    if closer and not search.is_sure(found[1]):
-      boxes += search.closer_places(width, height)
-      found = self._glances(small, boxes)
-    return search.enlarge(search.choose(boxes, *found, width, height), factor)
-
-  def _glances(
-    self, picture: np.ndarray, boxes: Sequence[boxes_lib.Box]
-  ) -> tuple[np.ndarray, np.ndarray]:  # f[P, K, 2] px, f32[P, K]
-    inputs, input_to_image = self.look(picture, boxes)
-    joints, scores, _ = self.people(inputs, heatmaps=False, glance=True)
-    return affine.apply(joints, input_to_image), scores
+    seeking = search.Search(picture, self.image_size, closer=closer)
+    while seeking.box is None:
+      inputs, input_to_image = self.look(seeking.picture, seeking.places)
+      joints, scores, _ = self.people(inputs, heatmaps=False, glance=True)
+      seeking.tell(affine.apply(joints, input_to_image), scores)
+    return seeking.box
 
   def look(
     self,

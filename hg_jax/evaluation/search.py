@@ -3,7 +3,7 @@
 Axes: C places, K joints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -20,13 +20,58 @@ _CLOSER = 0.6  # of the shorter side; a person half as high as it is found
 _SURE = 0.7
 
 
-def shrink(
-  picture: np.ndarray,  # u8[height, width, 3] RGB
-  size: int,  # px, of the network's inputs
-) -> tuple[np.ndarray, int]:  # u8[..., ..., 3], its px are so many of picture's
-  """As much of a photo as the glances need: they take a tenth of the time."""
-  factor = max(min(picture.shape[:2]) // (_PIXELS * size), 1)
-  return (images.shrink(picture, factor) if factor > 1 else picture), factor
+class Search:
+  """The search in one photo, which says where to look until it has a box.
+
+  A second look moves the box; where it is not sure of the person, smaller
+  places are looked at, too.
+
+  Attributes:
+    picture: u8[height, width, 3] RGB, as much of the photo as glances need:
+      they take a tenth of the time.
+    places: where to look next, px of `picture`.
+    box: px of the photo, when the search is over; None before.
+  """
+
+  def __init__(
+    self,
+    photo: np.ndarray,  # u8[..., ..., 3] RGB
+    size: int,  # px, of the network's inputs
+    *,
+    closer: bool = True,  # look at smaller places, if need be
+  ):
+    self._factor = max(min(photo.shape[:2]) // (_PIXELS * size), 1)
+    self._closer = closer
+    self.picture = photo
+    if self._factor > 1:
+      self.picture = images.shrink(photo, self._factor)
+    self._height, self._width = self.picture.shape[:2]
+    self._steps = self._search()
+    self.places: list[Box] = next(self._steps)
+    self.box: Box | None = None
+
+  def tell(
+    self,
+    joints: np.ndarray,  # f[C, K, 2] px of `picture`
+    scores: np.ndarray,  # f[C, K]
+  ) -> None:
+    """Takes what a glance found at `places`."""
+    try:
+      self.places = self._steps.send((joints, scores))
+    except StopIteration as end:
+      self.box = tuple(self._factor * length for length in end.value)
+
+  def _search(self) -> Generator[list[Box], tuple[np.ndarray, np.ndarray], Box]:
+    size = self._width, self._height
+    boxes = places(*size)
+    found = yield boxes
+    boxes = [choose(boxes, *found, *size)]
+    found = yield boxes
+    _, scores = found
+    if self._closer and sureness(scores[0]) < _SURE:
+      boxes = [*boxes, *closer_places(*size)]
+      found = yield boxes
+    return choose(boxes, *found, *size)
 
 
 def places(width: int, height: int) -> list[Box]:
@@ -62,13 +107,6 @@ def sureness(
   return np.sort(scores, axis=-1)[..., joints // 2 :].mean(axis=-1)
 
 
-def is_sure(
-  scores: np.ndarray,  # f[1, K], of a second look
-) -> bool:
-  """Whether there is no need to search closer."""
-  return bool(sureness(scores)[0] >= _SURE)
-
-
 def choose(
   boxes: Sequence[Box],  # C
   joints: np.ndarray,  # f[C, K, 2] px
@@ -80,9 +118,3 @@ def choose(
   best = int(sureness(scores).argmax())
   found = tracking.box_around(joints[best], scores[best], width, height)
   return found or boxes[best]
-
-
-def enlarge(box: Box, factor: int) -> Box:
-  """A box of the photo that was shrunken by `factor`."""
-  x, y, width, height = box
-  return x * factor, y * factor, width * factor, height * factor

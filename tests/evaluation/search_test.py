@@ -47,7 +47,27 @@ def test_closer_places_of_a_pixel_are_that_pixel():
 def test_sureness_leaves_hidden_joints_out():
   scores = np.array([[0.9, 0.8, 0.1, 0.0], [0.6, 0.6, 0.6, 0.6]])
   np.testing.assert_allclose(search.sureness(scores), [0.85, 0.6])
-  assert search.is_sure(scores[:1]) and not search.is_sure(scores[1:])
+
+
+@pytest.mark.parametrize(
+  ('score', 'closer', 'looks'),
+  [(0.9, True, [4, 1]), (0.6, True, [4, 1, 16]), (0.6, False, [4, 1])],
+)
+def test_search_looks_closer_only_where_it_is_not_sure(score, closer, looks):
+  photo = np.zeros((720, 1280, 3), np.uint8)
+  seeking = search.Search(photo, 128, closer=closer)
+  assert seeking.picture.shape == (360, 640, 3)
+  told = []
+  while seeking.box is None:
+    told.append(len(seeking.places))
+    joints = np.zeros((told[-1], 4, 2))
+    joints[0] = [[100, 50], [150, 50], [100, 200], [150, 200]]
+    scores = np.full((told[-1], 4), 0.1)
+    scores[0] = score
+    seeking.tell(joints, scores)
+  assert told == looks
+  x, y, w, h = seeking.box  # px of the photo, where joints have twice the px
+  assert 0 < x < 200 and x + w > 300 and 0 <= y < 100 and y + h > 400
 
 
 def test_choose_takes_the_joints_of_the_surest_place():
