@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.pictures import figures
+from hg_jax.pictures import figures, lettering
 
 _SIDE = 384, 1280  # px, least and greatest longer side of an overlay
 
@@ -88,12 +88,15 @@ def overlay(
     tags.append((text.strip(), top, color))
     if write_scores:
       for joint in np.flatnonzero(seen):
-        figures.tag(drawn, f'{scores[person][joint]:.2f}', points[joint], 0.35)
+        lettering.tag(
+          drawn, f'{scores[person][joint]:.2f}', points[joint], 0.35
+        )
   places = []
   for text, top, color in tags:  # above all lines
     if text:
-      place = figures.tag(
-        drawn, text, top - [0, 12], 0.7, color=color, clear_of=places
+      ground = color or lettering.INK
+      place = lettering.tag(
+        drawn, text, top - [0, 12], 0.7, color=ground, clear_of=places
       )
       places.append(place)
   return drawn

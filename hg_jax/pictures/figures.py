@@ -15,6 +15,7 @@ import numpy as np
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.pictures import lettering
 
 # Orange and sky blue stay apart for every color vision, and in gray.
 SIDES = {
@@ -33,10 +34,6 @@ LEGEND = {
   "person's left": SIDES['left'],
 }
 
-_INK = (16, 16, 16)
-_PAPER = (28, 28, 28)
-_LIGHT = (240, 240, 240)
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in gray
 _FRACTION_BITS = 4  # OpenCV draws at multiples of 1/16 px
 
 
@@ -73,47 +70,6 @@ def draw_pose(
     )
 
 
-def tag(
-  picture: np.ndarray,  # uint8[..., ..., 3], drawn on
-  text: str,
-  point: np.ndarray,  # f[2] px; the middle of the tag's lower edge
-  scale: float,
-  *,
-  color: tuple[int, int, int] | None = None,
-  clear_of: Sequence[tuple[int, int, int, int]] = (),
-) -> tuple[int, int, int, int]:
-  """Writes a word on a ground of a color, or in light letters on a dark one.
-
-  Returns:
-    The tag's left, top, right and bottom, px. It lies within the picture,
-    and beside the tags it is to keep clear of, if there is room.
-  """
-  width, height = round(_text_width(text, scale)), round(24 * scale)
-  low = int(np.clip(point[1], height + 3, picture.shape[0] - 3))
-  top, bottom = low - height - 3, low + 3
-  across = width + 6
-  last = max(picture.shape[1] - across, 0)
-  wanted = int(np.clip(point[0] - across / 2, 0, last))
-  beside = [x for a, _, b, _ in clear_of for x in (a - across - 1, b + 1)]
-  free = [
-    x
-    for x in (wanted, *beside)
-    if 0 <= x <= last
-    and not any(
-      x <= b and a <= x + across and top <= d and c <= bottom
-      for a, c, b, d in clear_of
-    )
-  ]
-  left = min(free or [wanted], key=lambda x: abs(x - wanted))
-  place = left, top, left + across, bottom
-  ground, ink = color or _INK, _LIGHT
-  if color and np.dot(color, _LUMA) > 110:
-    ink = _INK
-  cv2.rectangle(picture, place[:2], place[2:], ground, cv2.FILLED)
-  _put_text(picture, text, (left + 3, low), scale, ink)
-  return place
-
-
 def overlay(
   crop: np.ndarray,  # uint8[S, S, 3]
   *,
@@ -146,7 +102,7 @@ def overlay(
   for joint in drawn:
     color = CORRECT if correct[joint] else WRONG
     _dot(picture, guess[joint], color, radius=4.5)
-  return np.vstack([caption(picture.shape[1], title), picture])
+  return np.vstack([lettering.caption(picture.shape[1], title), picture])
 
 
 def sheet(
@@ -172,14 +128,14 @@ def sheet(
   rows = math.ceil(len(pictures) / columns)
   height = max(picture.shape[0] for picture in pictures) + gap
   width = max(picture.shape[1] for picture in pictures) + gap
-  page = _blank(rows * height + gap, columns * width + gap)
+  page = lettering.blank(rows * height + gap, columns * width + gap)
   for cell, picture in enumerate(pictures):
     top = gap + cell // columns * height
     left = gap + cell % columns * width
     top += (height - gap - picture.shape[0]) // 2
     left += (width - gap - picture.shape[1]) // 2
     page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-  lines = [caption(page.shape[1], title, height=44)] if title else []
+  lines = [lettering.caption(page.shape[1], title, height=44)] if title else []
   lines += [_legend(page.shape[1], legend)] if legend else []
   return np.vstack([*lines, page])
 
@@ -260,7 +216,7 @@ def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
     UserError: the suffix is no picture's, or the file cannot be written.
   """
   path = pathlib.Path(path)
-  suffix = _utf8(path.suffix)
+  suffix = lettering.utf8(path.suffix)
   if not cv2.haveImageWriter(f'picture{suffix}'):
     raise UserError(f'{path} is no picture; name it .png or .jpg.')
   _, encoded = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -289,7 +245,7 @@ def _draw_limbs(picture, points, labeled, skeleton, color=None, width=2):
     if labeled[a] and labeled[b]:
       sides = {skeleton.side(a), skeleton.side(b)} - {'center'}
       side = SIDES[sides.pop() if len(sides) == 1 else 'center']
-      _line(picture, points[a], points[b], _INK, thickness=width + 2)
+      _line(picture, points[a], points[b], lettering.INK, thickness=width + 2)
       _line(picture, points[a], points[b], color or side, thickness=width)
 
 
@@ -307,7 +263,7 @@ def _line(picture, start, end, color, *, thickness):
 
 def _dot(picture, center, color, *, radius):
   """A disk with a dark rim, readable on any background."""
-  for r, c in ((radius + 1.5, _INK), (radius, color)):
+  for r, c in ((radius + 1.5, lettering.INK), (radius, color)):
     cv2.circle(
       picture,
       _fixed_point(center),
@@ -327,7 +283,7 @@ def ring(
   radius: float,  # px
 ) -> None:
   """Draws a thin circle."""
-  for thickness, ink in ((3, _INK), (1, color)):
+  for thickness, ink in ((3, lettering.INK), (1, color)):
     cv2.circle(
       picture,
       _fixed_point(center),
@@ -345,57 +301,15 @@ def _fixed_point(point):
   return int(x), int(y)
 
 
-def _blank(height, width):
-  return np.full((height, width, 3), _PAPER, np.uint8)
-
-
-def caption(width: int, text: str, *, height: int = 28) -> np.ndarray:
-  """A strip with a line of text, as large as fits."""
-  strip = _blank(height, width)
-  scale = height / 50
-  room = (width - 16) / max(_text_width(text, scale), 1)
-  _text(strip, text, 8, scale * min(1, room))
-  return strip
-
-
 def _legend(width, colors):
   """A strip that says what the colors mean."""
-  strip = _blank(34, width)
+  strip = lettering.blank(34, width)
   step = (width - 16) / len(colors)
   scale = min(
-    0.6, *(0.6 * (step - 40) / _text_width(text, 0.6) for text in colors)
+    0.6, *(0.6 * (step - 40) / lettering.width_of(text, 0.6) for text in colors)
   )
   for number, (text, color) in enumerate(colors.items()):
     left = 8 + round(min(step, 190) * number)
     _dot(strip, (left + 10, strip.shape[0] / 2), color, radius=7)
-    _text(strip, text, left + 24, scale)
+    lettering.write(strip, text, left + 24, scale)
   return strip
-
-
-def _text_width(text, scale):
-  text = _utf8(text)
-  return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
-
-
-def _utf8(text):
-  """Text that OpenCV takes: it crashes on names of files that are not UTF-8."""
-  return text.encode('utf-8', 'replace').decode()
-
-
-def _text(strip, text, left, scale):
-  """Writes a line in the strip's vertical middle."""
-  baseline = round(strip.shape[0] / 2 + 10 * scale)
-  _put_text(strip, text, (left, baseline), scale, _LIGHT)
-
-
-def _put_text(picture, text, corner, scale, color):
-  cv2.putText(
-    picture,
-    _utf8(text),
-    corner,
-    cv2.FONT_HERSHEY_SIMPLEX,
-    scale,
-    color,
-    1,
-    cv2.LINE_AA,
-  )

@@ -14,7 +14,7 @@ import numpy as np
 
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.model import heatmaps as heatmaps_lib
-from hg_jax.pictures import figures
+from hg_jax.pictures import figures, lettering
 
 _LEAST_SCALE = 0.1  # so that noise is not drawn as heat
 _RING = (120, 255, 120)
@@ -79,5 +79,5 @@ def _panel(crop, heatmap, decoded, most, name):
   panel = np.uint8(gray * (1 - share) + color * share)
   if heatmap.max() > 0:
     figures.ring(panel, decoded * stride, _RING, radius=max(1.2 * stride, 9))
-  strip = figures.caption(panel.shape[1], f'{name}  {heatmap.max():.2f}')
+  strip = lettering.caption(panel.shape[1], f'{name}  {heatmap.max():.2f}')
   return np.vstack([strip, panel])
