@@ -19,7 +19,7 @@ from hg_jax import predict
 from hg_jax.base import affine
 from hg_jax.base.errors import UserError
 from hg_jax.data import images, sources, videos
-from hg_jax.data.boxes import read_boxes
+from hg_jax.data.boxes import read_boxes, square
 from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import tracking
 from hg_jax.evaluation.frames import Settings
@@ -294,8 +294,13 @@ def test_detections_give_coco_results(tiny_predictor, tmp_path, category):
 
 
 def surest(predictor, places):
-  inputs, to_image = predictor.look(PHOTO, places)
-  joints, scores, _ = predictor.people(inputs, glance=True)
+  squares = [square(place, 80, 60) for place in places]
+  inputs, to_input = zip(
+    *(images.glance_at(PHOTO, *s, predictor.image_size) for s in squares),
+    strict=True,
+  )
+  to_image = np.linalg.inv(to_input)
+  joints, scores, _ = predictor.people(np.stack(inputs), glance=True)
   best = np.sort(scores, axis=1)[:, 8:].mean(axis=1).argmax()
   joints = affine.apply(joints[best], to_image[best])
   return tracking.box_around(joints, scores[best], 80, 60) or places[best]

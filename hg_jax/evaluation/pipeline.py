@@ -127,7 +127,7 @@ class _Finder:
       if self._searches(frame):
         size = self._predictor.image_size
         frame.search = Search(picture, size)
-        self._look(frame, frame.search.picture, frame.search.places)
+        frame.inputs, frame.input_to_image = frame.search.look()
       else:
         self._look_at_people(frame)
         frame.picture = None  # It may have 100 megapixels.
@@ -149,11 +149,10 @@ class _Finder:
     has_boxes = boxes.frames is not None or boxes.of(frame.source) is not None
     return self._settings.search and not has_boxes
 
-  def _look(self, frame: Frame, picture: np.ndarray, boxes: list[Box]) -> None:
-    frame.inputs, frame.input_to_image = self._predictor.look(picture, boxes)
-
   def _look_at_people(self, frame: Frame) -> None:
-    self._look(frame, frame.picture, [person.box for person in frame.people])
+    frame.inputs, frame.input_to_image = self._predictor.look(
+      frame.picture, [person.box for person in frame.people]
+    )
 
   def find(self, frames: Iterator[Frame]) -> Iterator[Frame]:
     """Runs the network, a batch of people at a time."""
@@ -194,7 +193,7 @@ class _Finder:
       for frame in frames:
         frame.search.tell(frame.joints, frame.scores)
         if frame.search.box is None:
-          self._look(frame, frame.search.picture, frame.search.places)
+          frame.inputs, frame.input_to_image = frame.search.look()
         else:
           frame.people = [Person(frame.search.box)]
           self._look_at_people(frame)

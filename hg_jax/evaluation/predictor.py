@@ -201,7 +201,7 @@ class Predictor:
     """
     seeking = search.Search(picture, self.image_size, closer=closer)
     while seeking.box is None:
-      inputs, input_to_image = self.look(seeking.picture, seeking.places)
+      inputs, input_to_image = seeking.look()
       joints, scores, _ = self.people(inputs, heatmaps=False, glance=True)
       seeking.tell(affine.apply(joints, input_to_image), scores)
     return seeking.box

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from hg_jax.data import images
-from hg_jax.data.boxes import Box
+from hg_jax.data.boxes import Box, square
 from hg_jax.evaluation import tracking
 
 # Of the longer side over the shorter: up to here the whole image will do.
@@ -27,9 +27,8 @@ class Search:
   places are looked at, too.
 
   Attributes:
-    picture: u8[height, width, 3] RGB, as much of the photo as glances need:
-      they take a tenth of the time.
-    places: where to look next, px of `picture`.
+    places: where to look next, px of a picture of the photo as small as
+      glances need.
     box: px of the photo, when the search is over; None before.
   """
 
@@ -42,17 +41,31 @@ class Search:
   ):
     self._factor = max(min(photo.shape[:2]) // (_PIXELS * size), 1)
     self._closer = closer
-    self.picture = photo
-    if self._factor > 1:
-      self.picture = images.shrink(photo, self._factor)
-    self._height, self._width = self.picture.shape[:2]
+    self._size = size
+    self._picture = images.shrink(photo, self._factor)
+    self._height, self._width = self._picture.shape[:2]
     self._steps = self._search()
     self.places: list[Box] = next(self._steps)
     self.box: Box | None = None
 
+  def look(self) -> tuple[np.ndarray, np.ndarray]:
+    """What the network sees at `places`, and the maps from that to there.
+
+    Returns:
+      u8[C, S, S, 3] RGB and f64[C, 3, 3].
+    """
+    seen = [
+      images.glance_at(
+        self._picture, *square(place, self._width, self._height), self._size
+      )
+      for place in self.places
+    ]
+    inputs, maps = zip(*seen, strict=True)
+    return np.stack(inputs), np.linalg.inv(np.stack(maps))
+
   def tell(
     self,
-    joints: np.ndarray,  # f[C, K, 2] px of `picture`
+    joints: np.ndarray,  # f[C, K, 2] px of the small picture
     scores: np.ndarray,  # f[C, K]
   ) -> None:
     """Takes what a glance found at `places`."""

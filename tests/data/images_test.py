@@ -71,11 +71,14 @@ def test_input_averages_a_fine_pattern(side):
   assert np.abs(inner - 127).max() <= 1
 
 
-def test_input_equals_that_of_a_prepared_crop():
+@pytest.mark.parametrize(
+  ('center', 'side'),
+  [((600.4, 650.9), 700.2), ((311.5, -83.2), 2345.6)],  # shrunk once, twice
+)
+def test_input_equals_that_of_a_prepared_crop(center, side):
   # As `prepare` cuts by default; only the JPEG is missing.
   margin = round(augmentation.margin(config.Augment()), 4)
   picture = smooth_noise(1400, 1200)
-  center, side = np.array([600.4, 650.9]), 700.2
   crop, image_to_crop = images.cut(picture, center, margin * side, 448)
   crop = crop[..., ::-1]  # as cv2.imdecode returns it
   seen, image_to_input = input_of(picture, center, side, 256)
@@ -83,6 +86,35 @@ def test_input_equals_that_of_a_prepared_crop():
     crop, np.linalg.inv(image_to_crop) @ image_to_input, 256
   )
   np.testing.assert_array_equal(seen, prepared)
+
+
+@pytest.mark.parametrize('side', [40.3, 100.9, 400.2, 2345.6])
+def test_glance_shows_the_image_where_its_map_says(side):
+  # Levels grow along x and y by 1 a pixel, as in `cut`'s own test.
+  y, x = np.mgrid[:200, :240]
+  picture = np.stack([x, y, np.full_like(x, 255)], -1).astype(np.uint8)
+  center = np.array([120.3, 90.8])
+  glance, image_to_glance = images.glance_at(picture, center, side, SIZE)
+  _, image_to_input = input_of(picture, center, side, SIZE)
+  rows, columns = np.mgrid[:SIZE, :SIZE]
+  middles = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
+  at = affine.apply(middles, np.linalg.inv(image_to_glance))
+  at = at.reshape(SIZE, SIZE, 2)
+  pixel = side / SIZE  # of the glance, px of the image
+  inside = ((at > pixel) & (at < np.array([240, 200]) - pixel)).all(-1)
+  outside = ((at < -pixel) | (at > np.array([240, 200]) + pixel)).any(-1)
+  assert inside.any() and outside.any() == (side > 200)
+  np.testing.assert_allclose(
+    glance[inside][:, :2], at[inside] - 0.5, atol=0.51 + (pixel < 1)
+  )
+  assert (glance[inside][:, 2] == 255).all() and not glance[outside].any()
+  # The input's place, but that the square is of whole pixels.
+  corners = center + np.array([[-side / 2], [side / 2]])
+  np.testing.assert_allclose(
+    affine.apply(corners, image_to_glance),
+    affine.apply(corners, image_to_input),
+    atol=max(2 / pixel, 0.5),
+  )
 
 
 def test_input_of_a_panorama_is_shrunk_first():
