@@ -221,7 +221,8 @@ def predict(
       predictions.close()
   for problem in problems.values():
     print(f'error: {problem}', file=sys.stderr)
-  print(f'Wrote {people} people to {predictions.path}.')
+  had = f', which had {done} of these images already' if done else ''
+  print(f'Wrote {people} people to {predictions.path}{had}.')
   if signals.signal:
     print('The same command goes on from here.')
     return exit_status(signals.signal)

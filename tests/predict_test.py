@@ -570,3 +570,5 @@ def test_command_goes_on_after_sigterm(tiny_run, tmp_path):
   assert result.returncode == 0
   assert path.read_text().startswith(before)
   assert path.read_text().count('\n') == 400
+  had, new = before.count('\n'), 400 - before.count('\n')
+  assert f'Wrote {new} people to {path}, which had {had} of' in result.stdout
