@@ -8,6 +8,7 @@ Axes: P people, K joints, S input px, H = S // 4 heatmap px.
 """
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ class Prediction:
   boxes: np.ndarray
   ids: Sequence[int]
   skeleton: Skeleton
-  image: np.ndarray
+  image: np.ndarray = dataclasses.field(repr=False)
 
   def draw(self, *, threshold: float = tracking.SEEN) -> np.ndarray:
     """Draws the joints that score `threshold` or more; u8[..., ..., 3] RGB."""
@@ -63,6 +64,12 @@ class Prediction:
       self.skeleton,
       threshold=threshold,
     )
+
+  def _repr_png_(self) -> bytes:
+    """The drawn people, which a notebook shows where this is a cell's value."""
+    file = io.BytesIO()
+    Image.fromarray(self.draw()).save(file, 'png')
+    return file.getvalue()
 
   def to_json(self) -> list[dict[str, Any]]:
     """The people, as `json.dumps` takes them: px to 0.01, scores to 0.0001."""

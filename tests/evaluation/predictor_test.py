@@ -181,6 +181,13 @@ def test_prediction_is_json_and_a_picture(tiny_predictor, photo):
   np.testing.assert_array_equal(found.image, before)
 
 
+def test_notebook_shows_a_prediction_as_its_picture(tiny_predictor, photo):
+  found = tiny_predictor(photo, BOX)
+  shown = cv2.imdecode(np.frombuffer(found._repr_png_(), np.uint8), 1)
+  np.testing.assert_array_equal(shown[..., ::-1], found.draw())
+  assert 'image' not in repr(found)
+
+
 def test_folder_without_a_run_is_named(tmp_path):
   with pytest.raises(UserError, match='holds no run'):
     Predictor(tmp_path)
