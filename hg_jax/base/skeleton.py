@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hg_jax.base.errors import UserError
 
 _SIDES = {'l': 'left', 'left': 'left', 'r': 'right', 'right': 'right'}
 _OPPOSITE = {'left': 'right', 'right': 'left'}
+METRICS = ('pckh', 'pck_torso', 'pck_box')
 # Between words: 'left_eye', 'Left eye', 'leftEye', 'LEye', 'lefteye'.
 _BREAKS = re.compile(
   r'[\W_]+|(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])'
@@ -53,16 +54,72 @@ class Skeleton:
     return dataclasses.asdict(self)
 
 
-def from_json(fields: dict[str, Any]) -> Skeleton:
-  """The inverse of `Skeleton.to_json`."""
-  return Skeleton(
-    joints=tuple(fields['joints']),
-    flip=tuple(fields['flip']),
-    groups={name: tuple(ks) for name, ks in fields['groups'].items()},
-    limbs=tuple((a, b) for a, b in fields['limbs']),
-    metric=fields['metric'],
-    sigmas=tuple(fields['sigmas']),
+def from_json(fields: Any) -> Skeleton:
+  """The inverse of `Skeleton.to_json`.
+
+  Raises:
+    ValueError: the fields are not those of a skeleton; says which.
+  """
+  found = {}
+  for name, (convert, holds) in _FIELDS.items():
+    try:
+      found[name] = convert(fields[name])
+      right = holds(found[name], found['joints'])
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+      raise ValueError(f"the skeleton's {name} cannot be read") from error
+    if not right:
+      raise ValueError(f"the skeleton's {name} cannot be {fields[name]!r:.80}")
+  return Skeleton(**found)
+
+
+def _items(values: Any) -> tuple[Any, ...]:
+  """A list as a tuple; a text is no list of letters."""
+  if not isinstance(values, (list, tuple)):
+    raise TypeError('no list')
+  return tuple(values)
+
+
+def _are_joints(indices: Iterable[Any], joints: tuple[str, ...]) -> bool:
+  return all(type(k) is int and 0 <= k < len(joints) for k in indices)
+
+
+def _are_mirrored(flip: tuple[Any, ...], joints: tuple[str, ...]) -> bool:
+  """Whether every joint is the mirror image of its mirror image."""
+  return (
+    len(flip) == len(joints)
+    and _are_joints(flip, joints)
+    and all(flip[mirrored] == joint for joint, mirrored in enumerate(flip))
   )
+
+
+# Of each field: how JSON's value becomes it, and whether it can be one.
+_FIELDS = {
+  'joints': (
+    _items,
+    lambda names, _: (
+      all(isinstance(name, str) for name in names)
+      and len(set(names)) == len(names) > 0
+    ),
+  ),
+  'flip': (_items, _are_mirrored),
+  'groups': (
+    lambda groups: {name: _items(ks) for name, ks in groups.items()},
+    lambda groups, joints: all(
+      ks and _are_joints(ks, joints) for ks in groups.values()
+    ),
+  ),
+  'limbs': (
+    lambda limbs: tuple((a, b) for a, b in limbs),
+    lambda limbs, joints: all(_are_joints(limb, joints) for limb in limbs),
+  ),
+  'metric': (lambda name: name, lambda name, _: name in METRICS),
+  'sigmas': (
+    _items,
+    lambda sigmas, joints: (
+      len(sigmas) in (0, len(joints)) and all(sigma > 0 for sigma in sigmas)
+    ),
+  ),
+}
 
 
 def sides_and_parts(joints: Sequence[str]) -> list[tuple[str, str]]:

@@ -85,9 +85,13 @@ def source(data_dir: Path) -> dict[str, Any]:
   """
   path = data_dir / FOLDER / 'metadata.json'
   try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
+    fields = json.loads(path.read_text())
+    saved_skeleton.read(fields)
+    if not (fields['size'] >= 1 and fields['margin'] >= 1):
+      raise ValueError('no size of crops in it')
+  except (OSError, KeyError, TypeError, ValueError) as error:
     raise _damaged(path, data_dir) from error
+  return fields
 
 
 def read_skeleton(data_dir: Path) -> Skeleton:

@@ -34,25 +34,38 @@ def load_skeleton(workdir: Path) -> Skeleton:
   """The skeleton of the joints that the run in `workdir` finds.
 
   Raises:
-    UserError: there is no run.
+    UserError: there is no run, or its skeleton is damaged.
   """
-  return saved_skeleton.read(_read_config(workdir))
+  try:
+    return saved_skeleton.read(_read_config(workdir))
+  except ValueError as error:
+    raise _damaged(workdir / 'config.json', error) from error
 
 
 def _read_config(workdir: Path) -> dict[str, Any]:
   path = workdir / 'config.json'
-  if not path.exists():
-    raise UserError(f'{workdir} holds no run: {path} does not exist.')
   try:
     fields = json.loads(path.read_text())
     if not isinstance(fields, dict):
       raise ValueError('no settings in it')
-  except ValueError as error:
+  except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(
-      f'{path} is damaged ({error}); mend it, or remove it and give the '
-      'command that trains, which writes it again.'
+      f'{workdir} holds no run: {path} does not exist.'
     ) from error
+  except OSError as error:
+    raise UserError(
+      f'{path} cannot be read: {error.strerror}; mend that and try again.'
+    ) from error
+  except (RecursionError, ValueError) as error:
+    raise _damaged(path, error) from error
   return fields
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+  return UserError(
+    f'{path} is damaged ({error}); mend it, or remove it and give the '
+    'command that trains, which writes it again.'
+  )
 
 
 def require_same_run(workdir: Path, config: Config) -> None:

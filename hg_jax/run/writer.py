@@ -5,6 +5,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -86,11 +87,24 @@ def read_metrics(path: Path) -> list[dict]:
   for number, line in enumerate(lines, 1):
     try:
       record = json.loads(line)
-      records.append({'step': int(record['step']), **record})
-    except (KeyError, TypeError, ValueError):
+    except (RecursionError, ValueError):
+      record = None
+    if _is_record(record):
+      records.append(record)
+    else:
       print(
         f'warning: line {number} of {path} is damaged and left out: '
         f'{line[:60]!r}',
         file=sys.stderr,
       )
   return records
+
+
+def _is_record(record: Any) -> bool:
+  """Whether `MetricsWriter` may have written it."""
+  if not isinstance(record, dict) or type(record.get('step')) is not int:
+    return False
+  values = {name: value for name, value in record.items() if name != 'kind'}
+  return isinstance(record.get('kind'), str) and all(
+    type(value) in (int, float) for value in values.values()
+  )

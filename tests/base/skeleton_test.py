@@ -23,6 +23,33 @@ def test_skeleton_comes_back_from_json_as_it_was():
 
 
 @pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    ('joints', [None, 5, [], 'abc', [1, 2, 3], ['a', 'a', 'b']]),
+    ('flip', [None, 5, [], [0, 2], [0, 2, 2], [0, 2, 3], [0, 2, 1.0]]),
+    ('groups', [None, [], {'Hoof': 1}, {'Hoof': [3]}, {'Hoof': []}]),
+    ('limbs', [None, [1], [[0]], [[0, 3]], ['ab']]),
+    ('metric', [None, [], 'pck']),
+    ('sigmas', [None, 5, [0.1], ['a', 'b', 'c'], [0.1, 0.1, 0]]),
+  ],
+)
+def test_from_json_names_the_field_that_is_damaged(name, values):
+  fields = HORSE.to_json()
+  for value in values:
+    with pytest.raises(ValueError, match=f"the skeleton's {name} "):
+      skeleton.from_json(fields | {name: value})
+  del fields[name]
+  with pytest.raises(ValueError, match=f"the skeleton's {name} "):
+    skeleton.from_json(fields)
+
+
+@pytest.mark.parametrize('fields', [None, [], 5, 'text'])
+def test_from_json_refuses_what_is_no_skeleton(fields):
+  with pytest.raises(ValueError, match="the skeleton's joints"):
+    skeleton.from_json(fields)
+
+
+@pytest.mark.parametrize(
   'name, side, part',
   [
     ('l_ankle', 'left', 'ankle'),

@@ -114,3 +114,13 @@ def test_truncated_records_are_named(prepared, tmp_path, name, keep):
   path.write_bytes(content[: int(keep * len(content))])
   with pytest.raises(UserError, match=f'{name} cannot be read; delete'):
     records.read(tmp_path / 'data', 'train')
+
+
+@pytest.mark.parametrize(
+  'text', ['[]', '{}', '{"size": "448", "margin": 2}', '{"skeleton": 5}']
+)
+def test_edited_metadata_are_named(prepared, tmp_path, text):
+  shutil.copytree(prepared, tmp_path / 'data')
+  (tmp_path / 'data' / records.FOLDER / 'metadata.json').write_text(text)
+  with pytest.raises(UserError, match='metadata.json cannot be read; delete'):
+    records.read_skeleton(tmp_path / 'data')

@@ -287,3 +287,29 @@ def test_run_from_before_skeletons_is_mpiis(tmp_path):
   (tmp_path / 'config.json').write_text(config.to_json(Config()))
   assert run_config.load(tmp_path) == Config()
   assert run_config.load_skeleton(tmp_path) == mpii.SKELETON
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '',
+    '[]',
+    '[' * 100_000,
+    '{"skeleton": null}',
+    '{"skeleton": {"flip": [0]}}',
+  ],
+)
+def test_a_damaged_config_is_named(tmp_path, text):
+  path = tmp_path / 'config.json'
+  path.write_text(text)
+  with pytest.raises(UserError, match=f'^{path} is damaged'):
+    run_config.load_skeleton(tmp_path)
+
+
+def test_a_config_that_cannot_be_read_is_no_damage(tmp_path):
+  path = tmp_path / 'config.json'
+  with pytest.raises(UserError, match=f'holds no run: {path} does not exist'):
+    run_config.load(tmp_path)
+  path.mkdir()
+  with pytest.raises(UserError, match=f'^{path} cannot be read: Is a direct'):
+    run_config.load(tmp_path)

@@ -62,7 +62,18 @@ def test_metrics_writer_raises_once_when_the_disk_is_full(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'damage', [b'{"step": 2, "ki', b'[]', b'{"kind": "train"}', b'\xff\xfe']
+  'damage',
+  [
+    b'{"step": 2, "ki',
+    b'[]',
+    b'{"kind": "train"}',
+    b'{"kind": "train", "step": "2"}',
+    b'{"kind": "train", "step": Infinity}',
+    b'{"kind": "train", "step": 2, "loss": "0.5"}',
+    b'{"step": 2}',
+    b'[' * 100_000,
+    b'\xff\xfe',
+  ],
 )
 def test_read_metrics_leaves_out_damaged_lines(tmp_path, damage, capsys):
   path = tmp_path / 'metrics.jsonl'
