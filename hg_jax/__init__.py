@@ -1,6 +1,7 @@
 """Stacked Hourglass human pose estimation in JAX and Flax."""
 
 import os
+import signal
 import sys
 
 # TensorFlow reads them when it is imported, and would else tell at length how
@@ -9,6 +10,21 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 __all__ = ['Prediction', 'Predictor']
+
+
+def _is_command() -> bool:
+  # '-m' while Python looks for the module that it was told to run.
+  return os.path.basename(sys.argv[0]) in ('-m', 'hg-jax')
+
+
+def _end_at_interrupt() -> None:
+  """Lets Ctrl-C end a command at once, until `SignalWatch` notes it.
+
+  Python would raise KeyboardInterrupt wherever it is. Within an import, or a
+  callback from C++, some catch it, and the command goes on.
+  """
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _take_huge_pages() -> None:
@@ -21,13 +37,13 @@ def _take_huge_pages() -> None:
   name = 'GLIBC_TUNABLES'
   if sys.platform != 'linux' or not sys.executable or name in os.environ:
     return
-  # '-m' while Python looks for the module that it was told to run.
-  if os.path.basename(sys.argv[0]) in ('-m', 'hg-jax'):
-    os.environ[name] = 'glibc.malloc.hugetlb=1'
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+  os.environ[name] = 'glibc.malloc.hugetlb=1'
+  os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-_take_huge_pages()
+if _is_command():
+  _end_at_interrupt()
+  _take_huge_pages()
 
 
 def __getattr__(name: str):

@@ -10,6 +10,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from hg_jax.base import files
+
 
 def commands() -> dict[str, str]:
   """Returns the name of every command and the first line of its docstring."""
@@ -24,10 +26,11 @@ def main() -> None:
   """Runs the command that the first argument names, or lists them all."""
   lines = commands()
   if len(sys.argv) < 2 or sys.argv[1] in ('help', '-h', '--help'):
-    print('usage: hg-jax COMMAND [ARGUMENTS]\n')
-    for name, line in lines.items():
-      print(f'  {name:<{max(map(len, lines))}}  {line}')
-    print('\nhg-jax COMMAND --help explains one.')
+    with files.commanded():
+      print('usage: hg-jax COMMAND [ARGUMENTS]\n')
+      for name, line in lines.items():
+        print(f'  {name:<{max(map(len, lines))}}  {line}')
+      print('\nhg-jax COMMAND --help explains one.')
     return
   name = sys.argv[1]
   if name not in lines:

@@ -7,7 +7,6 @@ The same command goes on with an interrupted run.
 """
 
 import contextlib
-import signal
 import sys
 from pathlib import Path
 
@@ -72,9 +71,6 @@ def main(argv: list[str]) -> None:
   cache_compilations()
   with processes.joined():
     if FLAGS.mode == 'train':
-      # A step that is made can be saved; until then Ctrl-C ends at once.
-      if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
       train_run(config, workdir, profile=FLAGS.profile)
     output = Path(FLAGS.output or workdir)
     with files.system_errors(output):

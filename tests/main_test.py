@@ -145,13 +145,62 @@ def test_evaluation_takes_the_runs_own_config(tiny_run, prepared, tmp_path):
   assert not (workdir / 'overlay_worst.png').exists()
 
 
-def test_output_that_nobody_reads_ends_quietly():
-  command = f'{sys.executable} -m hg_jax.main --help | true'
-  process = subprocess.run(
-    ['bash', '-c', f'{command}; exit ${{PIPESTATUS[0]}}'],
+COMMANDS = ['hg_jax.main --help', 'hg_jax']  # The second lists them all.
+
+
+def run_in_shell(command: str) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    ['bash', '-c', f'{sys.executable} -m {command}; exit ${{PIPESTATUS[0]}}'],
     cwd=ROOT,
     capture_output=True,
     text=True,
   )
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_output_that_nobody_reads_ends_quietly(command):
+  process = run_in_shell(f'{command} | true')
   assert process.returncode == 128 + signal.SIGPIPE
   assert process.stderr == ''
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='is of Linux')
+@pytest.mark.parametrize('command', COMMANDS)
+def test_output_that_cannot_be_written_is_one_line(command):
+  process = run_in_shell(f'{command} >/dev/full')
+  assert process.returncode == 1
+  (line,) = process.stderr.splitlines()
+  assert line.startswith('error: the output, or a file: No space left')
+
+
+def test_output_that_is_closed_is_no_error():
+  process = run_in_shell('hg_jax.summary --config=quickstart >&-')
+  assert (process.returncode, process.stderr) == (0, '')
+
+
+# As some imports and callbacks from C++ do.
+SWALLOWING = """
+import time
+try:
+  print('here', flush=True)
+  time.sleep(60)
+except BaseException:
+  print('swallowed', flush=True)
+"""
+
+
+def test_interrupt_before_training_ends_at_once(tmp_path):
+  (tmp_path / 'slow.py').write_text(SWALLOWING)
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'hg_jax.main', f'--config={tmp_path}/slow.py'],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    # Shells let what runs behind them ignore it.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+  )
+  assert process.stdout.readline() == 'here\n'
+  process.send_signal(signal.SIGINT)
+  assert process.communicate(timeout=60) == ('', '')
+  assert process.returncode == -signal.SIGINT

@@ -1,5 +1,7 @@
 import json
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import cv2
@@ -154,6 +156,18 @@ def test_prepare_can_be_repeated_after_interruption(
     mpii.load(drawn / 'annotations.json')['valid']
   )
   assert not list(out.glob('**/*incomplete*'))
+
+
+def test_prepare_on_a_full_disk_is_one_line(drawn, tmp_path):
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+  try:
+    with pytest.raises(UserError, match='out cannot be written: .* too large'):
+      make(drawn, tmp_path / 'out')
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_prepare_does_not_overwrite_other_records(prepared, drawn, capsys):

@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from hg_jax.base import config as config_lib
-from hg_jax.base import config_files
+from hg_jax.base import config_files, files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 
@@ -74,9 +73,11 @@ def _one_line(argv: Sequence[str]) -> Iterator[None]:
   try:
     yield
     return
-  except BrokenPipeError:
-    raise  # Of --help, which is printed while the flags are read.
-  except (UserError, flags.Error, OSError, TypeError, ValueError) as error:
+  except OSError as error:
+    if not error.filename:
+      raise  # Of --help, which is printed while the flags are read.
+    message = str(error)
+  except (UserError, flags.Error, TypeError, ValueError) as error:
     message = str(error)
   except (AttributeError, KeyError) as error:
     # ml_collections raises them for a `--config.x` that is no setting.
@@ -156,20 +157,10 @@ def run(main: Callable[[list[str]], int | None]) -> None:
       return main(argv[1:])
     except UserError as error:
       sys.exit(f'error: {error}')
-    except KeyboardInterrupt:
-      print('interrupted', file=sys.stderr)
-      sys.exit(128 + signal.SIGINT)
     except (AssertionError, RuntimeError):
       if not (problem := _no_device()):
         raise
       sys.exit(f'error: {problem}')
 
-  try:
-    try:
-      app.run(guarded, flags_parser=parse_flags)
-    finally:
-      sys.stdout.flush()
-  except BrokenPipeError:
-    # Our reader ended first, as in `... | head`. Python would try again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(128 + signal.SIGPIPE)
+  with files.commanded():
+    app.run(guarded, flags_parser=parse_flags)

@@ -1,7 +1,9 @@
-"""Writes files atomically, and locks a folder for one process."""
+"""Writes files atomically, locks a folder, and tells errors of the system."""
 
 import os
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +16,15 @@ from hg_jax.base.errors import UserError
 def write(path: Path, text: str) -> None:
   """Writes a file that is the old one or the new one, whatever happens."""
   new = path.with_name(f'.{path.name}.new')
-  with new.open('w') as file:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-  new.replace(path)
+  try:
+    with new.open('w') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    new.replace(path)
+  except OSError as error:
+    error.filename = str(path)  # A full disk does not say of which.
+    raise
 
 
 @contextmanager
@@ -44,6 +50,46 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def commanded() -> Iterator[None]:
+  """Ends a command with one line at an error of the system.
+
+  It may be met by a file, or by what is printed while entered.
+  """
+  # None where they are closed, as by `... >&-`.
+  sys.stdout = sys.stdout or open(os.devnull, 'w')
+  sys.stderr = sys.stderr or open(os.devnull, 'w')
+  try:
+    try:
+      yield
+    finally:
+      _flush()
+  except BrokenPipeError:
+    # Our reader ended first, as in `... | head`.
+    sys.exit(128 + signal.SIGPIPE)
+  except OSError as error:
+    if not error.strerror:
+      raise
+    sys.exit(f'error: {_of_system(error, "the output, or a file")}')
+
+
+def _flush() -> None:
+  try:
+    sys.stdout.flush()
+  except OSError:
+    # Python would try again at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise
+
+
+def _of_system(error: OSError, place: Path | str) -> str:
+  reason = error.strerror or ' '.join(str(error).split())
+  return (
+    f'{error.filename or place}: {reason}; mend that and give the same command '
+    'again.'
+  )
+
+
+@contextmanager
 def system_errors(folder: Path) -> Iterator[None]:
   """Raises a UserError for an error of the system, such as a full disk.
 
@@ -55,8 +101,4 @@ def system_errors(folder: Path) -> Iterator[None]:
   except BrokenPipeError:
     raise  # Nobody reads our lines any more.
   except OSError as error:
-    reason = error.strerror or str(error)
-    raise UserError(
-      f'{error.filename or folder}: {reason}; mend that and give the same '
-      'command again.'
-    ) from error
+    raise UserError(_of_system(error, folder)) from error

@@ -217,8 +217,13 @@ def write(
       with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_dir=folder.parent / 'downloads')
       _write_index(builder, folder)
-    except OSError as error:
-      raise UserError(f'{data_dir} cannot be written: {error}.') from error
+    except (OSError, RuntimeError) as error:
+      # tensorflow_datasets wraps TensorFlow's errors.
+      system = isinstance(error.__cause__, tf.errors.OpError)
+      if not system and not isinstance(error, OSError):
+        raise
+      reason = error.__cause__.message if system else error
+      raise UserError(f'{data_dir} cannot be written: {reason}.') from error
   return builder.unreadable
 
 

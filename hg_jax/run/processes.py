@@ -85,9 +85,7 @@ def _end_all(error: BaseException) -> None:
     # The others notice themselves, and the dead one would not come to their
     # farewell; JAX's heartbeat aborts those who wait for it.
     _end(f'error: another process is gone ({reason[:120]})')
-  if isinstance(error, KeyboardInterrupt):
-    reason = 'interrupted'
-  elif not isinstance(error, UserError):
+  if not isinstance(error, UserError):
     traceback.print_exc()
     reason = f'{type(error).__name__}: {reason}'
   told = f'{jax.process_index()} failed: {reason}'

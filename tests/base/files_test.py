@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,14 @@ def test_write_replaces_the_file(tmp_path):
     files.write(path, text)
     assert path.read_text() == text
   assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='is of Linux')
+def test_write_names_the_file_that_a_full_disk_refuses(tmp_path):
+  (tmp_path / '.a.new').symlink_to('/dev/full')
+  with pytest.raises(OSError, match='No space left') as refused:
+    files.write(tmp_path / 'a', 'text')
+  assert refused.value.filename == str(tmp_path / 'a')
 
 
 def test_locked_names_the_holder_until_it_dies(tmp_path):
