@@ -5,9 +5,9 @@ import difflib
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -139,12 +139,6 @@ def _no_device() -> str | None:
   return None
 
 
-def _unraisable(unraisable: Any) -> None:
-  """Ignores tensorstore's message about a loop that a failed write closed."""
-  if str(unraisable.exc_value) != 'Event loop is closed':
-    sys.__unraisablehook__(unraisable)
-
-
 def run(main: Callable[[list[str]], int | None]) -> None:
   """Runs `main` with the positional arguments; returns its exit status."""
 
@@ -152,7 +146,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     # Orbax logs every file it opens, and errors with a traceback before it
     # raises them; our own lines are printed, not logged.
     logging.set_verbosity(logging.FATAL)
-    sys.unraisablehook = _unraisable
+    # Orbax leaves some when there are too many open files.
+    warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
     try:
       return main(argv[1:])
     except UserError as error:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,28 @@ from hg_jax.run.train_state import TrainState
 
 METRIC = 'all_joints'  # the best checkpoint has the highest
 _DELETED = 'deleted'  # a folder within that of the checkpoints
+
+
+# What tensorstore and asyncio say after an error that was raised: of each
+# array that was still to be read or written, and of a loop that could not open.
+_AFTERMATH = ('Event loop is closed', "has no attribute '_ssock'")
+
+
+def _ignore_aftermath() -> None:
+  """Silences tracebacks that nobody can catch, about errors that were raised.
+
+  Also where another checkpoint is then read in place of one that is gone.
+  """
+  print_others = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    if not str(unraisable.exc_value).endswith(_AFTERMATH):
+      print_others(unraisable)
+
+  sys.unraisablehook = hook
+
+
+_ignore_aftermath()
 
 
 class Checkpoints:

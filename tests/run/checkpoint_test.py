@@ -3,6 +3,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import tracemalloc  # noqa: F401  pytest imports it when no file opens
 
 import jax
@@ -313,3 +315,22 @@ def test_a_config_that_cannot_be_read_is_no_damage(tmp_path):
   path.mkdir()
   with pytest.raises(UserError, match=f'^{path} cannot be read: Is a direct'):
     run_config.load(tmp_path)
+
+
+# As tensorstore's threads do of what an event loop no longer waits for.
+UNRAISABLE = """
+from hg_jax.run import checkpoint
+class Raises:
+  def __init__(self, reason): self.reason = reason
+  def __del__(self): raise RuntimeError(self.reason)
+for reason in ('Event loop is closed', 'another'):
+  Raises(reason)
+"""
+
+
+def test_closed_loops_alone_are_not_told_in_any_program():
+  process = subprocess.run(
+    [sys.executable, '-c', UNRAISABLE], capture_output=True, text=True
+  )
+  assert process.stderr.splitlines()[-1] == 'RuntimeError: another'
+  assert 'Event loop' not in process.stderr
