@@ -1,6 +1,7 @@
 """Frames, their times and their turn, whatever the container says."""
 
 import os
+import resource
 import struct
 
 import cv2
@@ -175,6 +176,31 @@ def test_writer_says_when_the_file_is_not_whole(tmp_path):
   with pytest.raises(UserError, match='is the disk full'):
     writer.close()
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('codec', ['mp4v', videos.written_form()[0]])
+@pytest.mark.parametrize('kept', [0.3, 0.6, 0.97])
+def test_writer_believes_no_header(codec, kept, tmp_path, monkeypatch):
+  form = codec, '.mp4' if codec == 'mp4v' else videos.written_form()[1]
+  monkeypatch.setattr(videos, 'written_form', lambda: form)
+  noise = np.random.default_rng(0).integers(0, 255, (12, 60, 80, 3), np.uint8)
+  sizes = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+  def attempt():
+    writer = videos.Writer(tmp_path / f'clip{form[1]}', 10)
+    for frame in noise:
+      writer.add(frame)
+    writer.close()
+    return (tmp_path / f'clip{form[1]}').stat().st_size
+
+  # A file of one cluster has its header in its place however full the disk is.
+  limit = int(kept * attempt())
+  resource.setrlimit(resource.RLIMIT_FSIZE, (limit, sizes[1]))
+  try:
+    with pytest.raises(UserError, match='is the disk full'):
+      attempt()
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, sizes)
 
 
 def test_writer_names_a_folder_it_cannot_write(tmp_path):
