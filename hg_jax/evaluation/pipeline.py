@@ -45,6 +45,8 @@ def run(
     Each frame, once it is drawn, and each video's end; with a problem in the
     place of people where it could not be read.
   """
+  if settings.smooth:  # The filter's state is not in the lines.
+    predictions.drop(sources)
   with FrameAlbum(predictions, settings, predictor.skeleton) as album:
     finder = _Finder(predictor, boxes, settings, album)
     frames = threads.read_ahead(
@@ -71,8 +73,6 @@ def _frames(
       yield Frame(source=source, index=index)
       continue
     problem = None
-    if settings.smooth:  # The filter's state is not in the lines.
-      predictions.drop(source)
     try:
       recorded = predictions.recorded(source)
       with videos.Video(source) as video:

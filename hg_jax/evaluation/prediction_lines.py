@@ -70,8 +70,9 @@ class PredictionLines:
       'skeleton': skeleton.to_json(),
       'finished_videos': {},
     }
-    self._counts = {}  # lines, by image
-    self._last = '', 0  # the last line's image, and where its lines begin
+    self._images: set[str] = set()  # that have a line
+    # Where the lines of each video begin that is not done, bytes.
+    self._unfinished: dict[str, list[int]] = {}
     try:
       folder.mkdir(parents=True, exist_ok=True)
       if overwrite:
@@ -89,8 +90,8 @@ class PredictionLines:
     """Takes up the lines there, but half a line at the end."""
     try:
       state = json.loads(self._settings_path.read_text())
-      before = state['settings']
-      self._state['finished_videos'] = state['finished_videos']
+      before = dict(state['settings'])
+      self._state['finished_videos'] = dict(state['finished_videos'])
     except (OSError, ValueError, KeyError, TypeError) as error:
       raise UserError(
         f'{self.path} is there without its settings.json; move it, or give '
@@ -110,13 +111,13 @@ class PredictionLines:
         try:
           record = json.loads(line)
           image = record['image']
+          self._images.add(image)
         except (ValueError, KeyError, TypeError) as error:
           raise UserError(
             f'{self.path} has a damaged line at byte {whole}: {error}.'
           ) from error
-        self._counts[image] = self._counts.get(image, 0) + 1
-        if image != self._last[0]:
-          self._last = image, whole
+        if 'frame' in record and image not in self._state['finished_videos']:
+          self._unfinished.setdefault(image, []).append(whole)
         self.overlays |= {record['overlay']} if 'overlay' in record else set()
         whole += len(line)
     with self.path.open('r+b') as file:
@@ -127,29 +128,46 @@ class PredictionLines:
     name = str(source)
     if video:
       return name in self._state['finished_videos']
-    return name in self._counts
+    return name in self._images
 
   def problem(self, source: Source) -> str | None:
     """What was wrong with a video that is done."""
     return self._state['finished_videos'].get(str(source))
 
   def recorded(self, video: Source) -> Iterator[dict[str, Any]]:
-    """The lines of a video that is not done, one at a time."""
-    name, start = self._last
-    if str(video) != name:
-      return
+    """The lines of a video that is not done, one at a time.
+
+    Those of others can lie between them, which another call has found.
+    """
     with self.path.open('rb') as file:
-      file.seek(start)
-      for _ in range(self._counts[name]):
+      for start in self._unfinished.get(str(video), ()):
+        file.seek(start)
         yield json.loads(file.readline())
 
-  def drop(self, video: Source) -> None:
-    """Takes back the lines of a video that is not done."""
-    name, start = self._last
-    if str(video) == name and name in self._counts:
-      self._file.truncate(start)
-      del self._counts[name]
-      self._last = '', 0
+  def drop(self, videos: Iterable[Source]) -> None:
+    """Takes back the lines of videos that are not done, before any is written.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    dropped = {str(video) for video in videos} & self._unfinished.keys()
+    starts = {at for name in dropped for at in self._unfinished.pop(name)}
+    if not starts:
+      return
+    new, at = self.path.with_name(f'.{self.path.name}.new'), 0
+    try:
+      with self.path.open('rb') as lines, new.open('wb') as kept:
+        for line in lines:
+          if at not in starts:
+            kept.write(line)
+          at += len(line)
+      new.replace(self.path)
+      self._file.close()
+      self._file = self.path.open('ab')
+    except OSError as error:
+      raise UserError(
+        f'{self.path} cannot be written: {error.strerror}.'
+      ) from error
 
   def write(self, record: dict[str, Any]) -> None:
     """Writes a line, which is in the file when this returns."""
@@ -162,9 +180,15 @@ class PredictionLines:
       ) from error
 
   def finish_video(self, video: Source, problem: str | None) -> None:
-    """Keeps that a video is done, and what was wrong with it."""
+    """Keeps that a video is done, and what was wrong with it.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
     self._state['finished_videos'][str(video)] = problem
-    self._save_state()
+    self._unfinished.pop(str(video), None)
+    with files.system_errors(self._settings_path):
+      self._save_state()
 
   def close(self) -> None:
     try:

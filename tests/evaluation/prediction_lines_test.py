@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_video_goes_on_after_its_lines(tmp_path):
   assert not second.done('clip.mp4', video=True)
   assert [line['frame'] for line in second.recorded('clip.mp4')] == [0, 1, 2]
   assert not list(second.recorded('other.mp4'))
-  second.drop('clip.mp4')
+  second.drop(['clip.mp4'])
   assert not list(second.recorded('clip.mp4'))
   second.write(record('clip.mp4', frame=0, time=0))
   second.finish_video('clip.mp4', 'clip.mp4 is cut short')
@@ -67,6 +68,36 @@ def test_video_goes_on_after_its_lines(tmp_path):
   assert third.done('clip.mp4', video=True)
   assert third.problem('clip.mp4') == 'clip.mp4 is cut short'
   assert len(third.path.read_text().splitlines()) == 2
+
+
+def test_lines_of_stopped_videos_can_lie_among_others(tmp_path):
+  clips = [f'{name}.mp4' for name in 'abcab']
+  for time, name in enumerate(clips):  # As five calls, all stopped, leave them.
+    lines = reopen(tmp_path)
+    lines.write(record(name, frame=2 * clips[:time].count(name)))
+    lines.write(record(name, frame=2 * clips[:time].count(name) + 1))
+  lines = reopen(tmp_path)
+  lines.finish_video('c.mp4', None)
+  for name in 'ab':
+    found = [line['frame'] for line in lines.recorded(f'{name}.mp4')]
+    assert found == [0, 1, 2, 3]
+  lines.drop(['a.mp4', 'c.mp4', 'd.mp4'])
+  lines.write(record('e.mp4', frame=0))
+  left = [json.loads(line) for line in lines.path.read_text().splitlines()]
+  assert [line['image'] for line in left] == [
+    f'{name}.mp4' for name in 'bbccbbe'
+  ]
+
+
+def test_full_disk_is_named_as_a_video_ends(tmp_path):
+  lines = reopen(tmp_path)
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+  try:
+    with pytest.raises(UserError, match=r'settings.json.*: File too large; '):
+      lines.finish_video('clip.mp4', None)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_other_settings_are_refused_by_name(tmp_path):
