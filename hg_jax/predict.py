@@ -208,7 +208,7 @@ def predict(
         if frame.problem:
           problems.setdefault(frame.source, frame.problem)
         if frame.is_end:
-          predictions.finish_video(frame.source, frame.problem)
+          predictions.finish_video(frame.source, problems.get(frame.source))
           continue
         if not frame.problem and not frame.recorded:
           predictions.write(frame.record(settings))

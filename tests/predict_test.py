@@ -434,6 +434,46 @@ def test_tracks_of_a_file_keep_their_numbers(tiny_predictor, tmp_path):
   assert lines[2]['people'][0]['box'] == [30, 0, 40, 60]
 
 
+def test_boxes_of_frames_that_a_video_lacks_are_named(tiny_predictor, tmp_path):
+  video(tmp_path / 'clip.avi', frames=3)
+  path = tmp_path / 'mot.txt'
+  path.write_text('1,7,0,0,40,60,1\n4,7,0,0,40,60,1\n')
+  for _ in range(2):
+    lines, problems = attempt(
+      tiny_predictor, [tmp_path / 'clip.avi'], tmp_path / 'output', boxes=path
+    )
+    assert len(lines) == 3
+    (problem,) = problems
+    assert re.search('clip.avi has 3 frames, but .* boxes for frame 4', problem)
+
+
+@pytest.mark.parametrize('stopped_at', [2, 99])
+def test_frame_without_a_line_stays_without_and_named(
+  tiny_predictor, tmp_path, monkeypatch, stopped_at
+):
+  video(tmp_path / 'clip.avi', frames=6)
+  path = tmp_path / 'mot.txt'
+  path.write_text('1,7,990,0,40,60,1\n3,7,0,0,40,60,1\n5,7,9,0,40,60,1\n')
+  given = [tmp_path / 'clip.avi']
+  write = PredictionLines.write
+
+  def stop(self, record):
+    if record['frame'] > stopped_at:
+      raise KeyboardInterrupt
+    write(self, record)
+
+  with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+    patch.setattr(PredictionLines, 'write', stop)
+    attempt(tiny_predictor, given, tmp_path / 'output', boxes=path)
+  lines, problems = attempt(
+    tiny_predictor, given, tmp_path / 'output', boxes=path
+  )
+  assert [line['frame'] for line in lines] == [1, 2, 3, 4, 5]
+  assert [len(line['people']) for line in lines] == [0, 1, 0, 1, 0]
+  (problem,) = problems
+  assert re.search('clip.avi: box .* lies outside', problem)
+
+
 def test_video_cut_short_is_predicted_as_far_as_it_goes(
   tiny_predictor, tmp_path
 ):

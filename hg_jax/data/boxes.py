@@ -90,6 +90,15 @@ class Boxes:
         'predicted.'
       )
 
+  def require_frames(self, video: Path | str, count: int) -> None:
+    """Raises UserError if boxes are of frames that the video lacks."""
+    last = max(self.frames or {}, default=-1) + 1
+    if last > count:
+      raise UserError(
+        f'{video} has {count} frames, but there are boxes for frame {last}: '
+        'are they of another video?'
+      )
+
 
 def _names(source: Path | str) -> list[str]:
   """How a file may be named: path, name, stem, and the number it is of."""
@@ -261,15 +270,19 @@ def _from_mot(text: str, min_score: float) -> Boxes:
         float(value) for value in line.replace(',', ' ').split()
       )
       box, score = values[:4], values[4] if len(values) > 4 else 1.0
+      if not np.isfinite([frame, track, score]).all():
+        raise ValueError
     except ValueError as error:
       raise UserError(
         f'line {number} must be frame, id, x, y, width, height, score.'
       ) from error
+    if not (frame >= 1 and frame.is_integer()):
+      raise UserError(f'line {number} is of frame {frame:g}; the first is 1.')
     # Trackers write -1 for what they do not say.
     score = 1.0 if score < 0 else score
     if score >= min_score:
       person = Person(box_of(box), score, int(track) if track >= 0 else None)
       frames.setdefault(int(frame) - 1, []).append(person)
   if not frames:
-    raise UserError('holds no boxes.')
+    raise UserError(f'holds no boxes of a score of {min_score:g} or more.')
   return Boxes(frames=frames)

@@ -50,7 +50,7 @@ def run(
   with FrameAlbum(predictions, settings, predictor.skeleton) as album:
     finder = _Finder(predictor, boxes, settings, album)
     frames = threads.read_ahead(
-      _frames(sources, settings, predictions), ahead=_AHEAD
+      _frames(sources, boxes, predictions), ahead=_AHEAD
     )
     loaded = threads.map_ahead(
       finder.load, frames, threads=_THREADS, ahead=_THREADS + 1
@@ -62,7 +62,7 @@ def run(
 
 
 def _frames(
-  sources: list[Source], settings: Settings, predictions: PredictionLines
+  sources: list[Source], boxes: Boxes, predictions: PredictionLines
 ) -> Iterator[Frame]:
   """Photos to read, and the decoded frames of videos."""
   for index, source in enumerate(sources):
@@ -74,8 +74,8 @@ def _frames(
       continue
     problem = None
     try:
-      recorded = predictions.recorded(source)
       with videos.Video(source) as video:
+        number = -1
         for number, (time, picture) in enumerate(video):
           yield Frame(
             source=source,
@@ -84,8 +84,9 @@ def _frames(
             time=round(time, 4),
             rate=video.rate,
             picture=picture,
-            recorded=next(recorded, None),
+            recorded=predictions.recorded(source, number),
           )
+        boxes.require_frames(source, number + 1)
     except UserError as error:
       problem = str(error)
     yield Frame(source=source, index=index, is_end=True, problem=problem)

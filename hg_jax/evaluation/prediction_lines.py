@@ -71,8 +71,8 @@ class PredictionLines:
       'finished_videos': {},
     }
     self._images: set[str] = set()  # that have a line
-    # Where the lines of each video begin that is not done, bytes.
-    self._unfinished: dict[str, list[int]] = {}
+    # Of each video that is not done, at what byte a frame's line begins.
+    self._unfinished: dict[str, dict[int, int]] = {}
     try:
       folder.mkdir(parents=True, exist_ok=True)
       if overwrite:
@@ -117,7 +117,7 @@ class PredictionLines:
             f'{self.path} has a damaged line at byte {whole}: {error}.'
           ) from error
         if 'frame' in record and image not in self._state['finished_videos']:
-          self._unfinished.setdefault(image, []).append(whole)
+          self._unfinished.setdefault(image, {})[record['frame']] = whole
         self.overlays |= {record['overlay']} if 'overlay' in record else set()
         whole += len(line)
     with self.path.open('r+b') as file:
@@ -134,15 +134,14 @@ class PredictionLines:
     """What was wrong with a video that is done."""
     return self._state['finished_videos'].get(str(source))
 
-  def recorded(self, video: Source) -> Iterator[dict[str, Any]]:
-    """The lines of a video that is not done, one at a time.
-
-    Those of others can lie between them, which another call has found.
-    """
+  def recorded(self, video: Source, frame: int) -> dict[str, Any] | None:
+    """The line of a frame of a video that is not done; None if it has none."""
+    start = self._unfinished.get(str(video), {}).get(frame)
+    if start is None:
+      return None
     with self.path.open('rb') as file:
-      for start in self._unfinished.get(str(video), ()):
-        file.seek(start)
-        yield json.loads(file.readline())
+      file.seek(start)
+      return json.loads(file.readline())
 
   def drop(self, videos: Iterable[Source]) -> None:
     """Takes back the lines of videos that are not done, before any is written.
@@ -151,7 +150,9 @@ class PredictionLines:
       UserError: the file cannot be written.
     """
     dropped = {str(video) for video in videos} & self._unfinished.keys()
-    starts = {at for name in dropped for at in self._unfinished.pop(name)}
+    starts = {
+      at for name in dropped for at in self._unfinished.pop(name).values()
+    }
     if not starts:
       return
     new, at = self.path.with_name(f'.{self.path.name}.new'), 0
