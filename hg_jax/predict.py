@@ -208,7 +208,9 @@ def predict(
         if frame.problem:
           problems.setdefault(frame.source, frame.problem)
         if frame.is_end:
-          predictions.finish_video(frame.source, problems.get(frame.source))
+          if frame.is_drawn:  # Else the same command draws it anew.
+            problem = problems.get(frame.source)
+            predictions.finish_video(frame.source, problem)
           continue
         if not frame.problem and not frame.recorded:
           predictions.write(frame.record(settings))

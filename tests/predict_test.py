@@ -485,20 +485,26 @@ def test_video_cut_short_is_predicted_as_far_as_it_goes(
   assert attempt(tiny_predictor, clip, tmp_path / 'output') == (lines, problems)
 
 
-def test_video_that_cannot_be_written_is_predicted(
-  tiny_predictor, tmp_path, monkeypatch
+@pytest.mark.parametrize('step', ['add', 'close'])
+def test_video_that_cannot_be_written_is_predicted_and_drawn_later(
+  tiny_predictor, tmp_path, monkeypatch, step
 ):
   video(tmp_path / 'clip.avi', frames=3)
-  photo = save(tmp_path / 'photo.png')
+  given = [tmp_path / 'clip.avi', save(tmp_path / 'photo.png')]
+  output = tmp_path / 'output'
 
   def refuse(*_):
     raise UserError('the disk is full')
 
-  monkeypatch.setattr(videos.Writer, 'add', refuse)
-  lines, problems = attempt(
-    tiny_predictor, [tmp_path / 'clip.avi', photo], tmp_path / 'output'
-  )
+  with monkeypatch.context() as patch:
+    patch.setattr(videos.Writer, step, refuse)
+    lines, problems = attempt(tiny_predictor, given, output)
   assert len(lines) == 4 and problems == ['the disk is full']
+  overlay = output / lines[0]['overlay']
+  assert not overlay.exists()
+  assert attempt(tiny_predictor, given, output) == (lines, [])
+  with videos.Video(overlay) as drawn:
+    assert len(list(drawn)) == 3
 
 
 @pytest.mark.parametrize('stopped_at', [1, 9, 13])

@@ -112,14 +112,13 @@ class FrameAlbum:
         self._writer.add(frame.drawn)
     except UserError as error:
       self._problem = str(error)
-      if frame.is_end:
-        frame.problem, self._problem = frame.problem or str(error), None
+    if frame.is_end and self._problem is not None:
+      frame.problem = frame.problem or self._problem
+      frame.is_drawn, self._problem = False, None
     frame.drawn = None
     return frame
 
   def _end(self, frame: Frame) -> None:
     writer, self._writer = self._writer, None
-    frame.problem = frame.problem or self._problem
-    failed, self._problem = self._problem, None
     if writer is not None:
-      writer.discard() if failed else writer.close()
+      writer.close() if self._problem is None else writer.discard()

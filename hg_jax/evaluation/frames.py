@@ -52,6 +52,7 @@ class Frame:
     time: s, of a video's frame.
     problem: why it, or the rest of the video, could not be read.
     is_end: no picture, but the end of its video.
+    is_drawn: the video's overlay, if any, could be written.
   """
 
   source: Source
@@ -60,6 +61,7 @@ class Frame:
   time: float = 0.0
   problem: str | None = None
   is_end: bool = False
+  is_drawn: bool = True
   rate: float = 25.0  # frames per second
   # What was found in an earlier call.
   recorded: dict[str, Any] | None = None
