@@ -4,6 +4,7 @@ ISO/IEC 14496-12 has the layout: boxes of a size, a type and a content, which
 may be boxes again. QuickTime's are the same.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ def presentation(
 
 def _header(file: BinaryIO) -> bytes | None:
   """The content of the box 'moov'; None in other containers."""
+  end = file.seek(0, os.SEEK_END)
+  file.seek(0)
   first = True
   while len(start := file.read(8)) == 8:
     size, kind = struct.unpack('>I4s', start)
@@ -47,9 +50,9 @@ def _header(file: BinaryIO) -> bytes | None:
       size, used = struct.unpack('>Q', file.read(8).rjust(8, b'\0'))[0], 16
     if kind == b'moov':
       return file.read(min(max(size - used, 0), _LARGEST_HEADER))
-    if size < used:
+    if size < used or size - used > end - file.tell():
       return None
-    file.seek(size - used, 1)
+    file.seek(size - used, os.SEEK_CUR)
   return None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hg_jax.base.errors import UserError
-from hg_jax.data import videos
+from hg_jax.data import mp4, videos
 
 WIDTH, HEIGHT = 80, 60
 
@@ -207,3 +207,12 @@ def test_writer_names_a_folder_it_cannot_write(tmp_path):
   writer = videos.Writer(tmp_path / 'missing' / 'clip.webm', 10)
   with pytest.raises(UserError, match='clip.webm cannot be written'):
     writer.add(picture(0))
+
+
+@pytest.mark.parametrize('size', [2**63 - 1, 2**64 - 1])
+def test_box_beyond_the_end_is_no_header(size, tmp_path):
+  path = tmp_path / 'clip.mp4'
+  path.write_bytes(struct.pack('>I4sQ', 1, b'free', size) + bytes(99))
+  assert mp4.presentation(path) == (None, None)
+  with pytest.raises(UserError, match='clip.mp4 is not a video that'):
+    read(path)
