@@ -1,12 +1,16 @@
-"""Writes files atomically, locks a folder, and tells errors of the system."""
+"""Writes files atomically, locks a folder, parses JSON; system errors."""
 
+import gzip
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -25,6 +29,24 @@ def write(path: Path, text: str) -> None:
   except OSError as error:
     error.filename = str(path)  # A full disk does not say of which.
     raise
+
+
+def parse_json(
+  data: bytes, *, object_hook: Callable[[dict], Any] | None = None
+) -> Any:
+  """Parses JSON in any of Unicode's encodings, also compressed by gzip.
+
+  Raises:
+    ValueError: it is damaged, or no JSON.
+  """
+  try:
+    if data.startswith(b'\x1f\x8b'):
+      data = gzip.decompress(data)
+    return json.loads(data, object_hook=object_hook)
+  except RecursionError as error:
+    raise ValueError('it is nested too deeply') from error
+  except (EOFError, OSError, zlib.error) as error:
+    raise ValueError(f'its compression is damaged: {error}') from error
 
 
 @contextmanager

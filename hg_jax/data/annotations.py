@@ -4,14 +4,13 @@ A .json or .mat is looked into to find its form: `coco`, `lsp` or `mpii`.
 """
 
 import dataclasses
-import gzip
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import coco, lsp, mpii
@@ -128,10 +127,11 @@ def _read(
       f'{", ".join(map(str, contents)) or "nothing"}, where images, '
       'annotations and categories are needed.'
     )
-  if isinstance(contents, list) and not all(
-    isinstance(row, dict) for row in contents
+  if contents is not None and not (
+    isinstance(contents, list)
+    and all(isinstance(row, dict) for row in contents)
   ):
-    raise UserError(f'{path} is a list, but not of objects that are people.')
+    raise UserError(f'{path} is not a list of objects that are people.')
   for name in ('category', 'flip_pairs'):
     if settings[name] is not None:
       raise UserError(
@@ -170,17 +170,14 @@ def draw_validation(
 
 def _json(path: Path) -> Any:
   """The contents of a .json or .json.gz; None of other files."""
-  if not path.is_file() or '.json' not in path.suffixes[-2:]:
+  if not path.is_file() or '.json' not in path.name.lower():
     return None
   _require_memory(path)
   try:
-    data = path.read_bytes()
-    data = gzip.decompress(data) if path.suffix == '.gz' else data
-    return json.loads(data, object_hook=_without_outline)
+    return files.parse_json(path.read_bytes(), object_hook=_without_outline)
   except OSError as error:
-    reason = error.strerror or error
-    raise UserError(f'{path} cannot be read: {reason}.') from error
-  except (EOFError, ValueError) as error:
+    raise UserError(f'{path} cannot be read: {error.strerror}.') from error
+  except ValueError as error:
     raise UserError(f'{path} is not JSON: {error}.') from error
 
 

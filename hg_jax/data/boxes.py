@@ -10,13 +10,13 @@ They are read from three kinds of files:
 """
 
 import dataclasses
-import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.data import videos
 
@@ -169,18 +169,17 @@ def read_boxes(
     return Boxes(everywhere=[Person(box_of(box))])
   if not path:
     return Boxes()
+  is_mot = Path(path).suffix.lower() in ('.txt', '.csv')
   try:
-    text = Path(path).read_text(encoding='utf-8')
+    data = Path(path).read_bytes()
+    given = data.decode('utf-8-sig') if is_mot else files.parse_json(data)
   except OSError as error:
     raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-  except UnicodeDecodeError as error:
-    raise UserError(f'{path} is not text: {error}.') from error
+  except ValueError as error:
+    form = 'text' if is_mot else 'JSON'
+    raise UserError(f'{path} is not {form}: {error}.') from error
   try:
-    if Path(path).suffix.lower() in ('.txt', '.csv'):
-      return _from_mot(text, min_score)
-    return _from_json(json.loads(text), min_score)
-  except json.JSONDecodeError as error:
-    raise UserError(f'{path} is not JSON: {error}.') from error
+    return (_from_mot if is_mot else _from_json)(given, min_score)
   except UserError as error:
     raise UserError(f'{path}: {error}') from error
 

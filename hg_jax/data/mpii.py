@@ -20,17 +20,16 @@ Other people of their images belong to no split: they would leak.
 
 import dataclasses
 import functools
-import gzip
 import importlib.resources
-import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import scipy.io
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii_hrnet, mpii_mat
+from hg_jax.data import mpii_hrnet, mpii_json, mpii_mat
 from hg_jax.data.mpii_skeleton import SKELETON
 from hg_jax.data.people import People, concatenate
 from hg_jax.data.unreadable import UNREADABLE
@@ -42,6 +41,8 @@ FORMS = (
   "mpii_annotations.json.gz, train.h5, valid.h5, HRNet's train.json, "
   'valid.json, or the folder of two of these'
 )
+
+_FARTHEST = 1e6  # px; no image is as large
 
 _FILES = {
   'train': ('train.h5', 'train.json', 'mpii_train.json'),
@@ -127,7 +128,7 @@ def _read(path: Path) -> dict[str, People]:
   if not path.is_file():
     raise UserError(f'{path} does not exist. Give {FORMS}.')
   readers = {'mat': _read_mat, 'json': _read_json, 'h5': _read_h5}
-  suffix = path.name.removesuffix('.gz').rpartition('.')[2]
+  suffix = path.name.lower().removesuffix('.gz').rpartition('.')[2]
   if suffix not in readers:
     raise UserError(f'{path} is not a .mat, .json or .h5. Give {FORMS}.')
   try:
@@ -154,18 +155,15 @@ def _split(
   """Splits the people; each split is sorted, and none is empty.
 
   Raises:
-    ValueError: a person has no usable square or joints.
+    ValueError: a person has no usable square or joints, or is there twice.
   """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
   for name in ('center', 'side', 'joints', 'reference'):
     rows = getattr(people, name).reshape(len(people), -1)
-    if (bad := ~np.isfinite(rows).all(axis=1)).any():
-      raise ValueError(
-        f'{name} of person {np.flatnonzero(bad)[0]} is not finite'
-      )
-  if (bad := people.side <= 0).any():
-    raise ValueError(f'scale of person {np.flatnonzero(bad)[0]} is not above 0')
+    near = (np.abs(rows) < _FARTHEST).all(axis=1)  # False of NaN
+    _require(people, near, name, 'is not in px of an image')
+  _require(people, people.side > 0, 'scale', 'is not above 0')
 
   train = ~test & ~held_out & people.labeled.any(axis=-1)
   splits = {}
@@ -173,7 +171,29 @@ def _split(
     if rows.any():
       part = people[rows]
       splits[split] = part[np.lexsort((part.person_index, part.image_index))]
+      _require_once(splits[split])
   return splits
+
+
+def _require(
+  people: People,
+  fine: np.ndarray,  # bool[P]
+  name: str,
+  problem: str,
+) -> None:
+  if not fine.all():
+    row = int(np.flatnonzero(~fine)[0])
+    raise ValueError(f'{name} of person {row} ({people.image[row]}) {problem}')
+
+
+def _require_once(people: People) -> None:
+  columns = (people.image, people.image_index, people.person_index)
+  seen = set()
+  for person in zip(*(column.tolist() for column in columns), strict=True):
+    if person in seen:
+      image, _, number = person
+      raise ValueError(f'person {number} of {image} is there twice')
+    seen.add(person)
 
 
 def _listed(
@@ -237,22 +257,14 @@ def _from_raw(
 
 
 def _read_json(path: Path) -> dict[str, People]:
-  text = path.read_bytes()
-  rows = json.loads(gzip.decompress(text) if path.suffix == '.gz' else text)
+  rows = files.parse_json(path.read_bytes())
   if not rows:
     raise ValueError('it has no people')
   if mpii_hrnet.is_hrnet(rows):
     return _split_hrnet(_from_raw(**mpii_hrnet.columns(rows)))
-  people = _from_raw(
-    image=[row['img_paths'] for row in rows],
-    center=[row['objpos'] for row in rows],
-    scale=[row['scale_provided'] for row in rows],
-    joints=[row['joint_self'] for row in rows],
-    image_index=np.array([row['annolist_index'] for row in rows]) - 1,
-    person_index=np.array([row['people_index'] for row in rows]) - 1,
-  )
+  people = _from_raw(**mpii_json.columns(rows))
   # For MPII these are the people of the shipped list, as a test proves.
-  valid = np.array([row.get('isValidation', 0) for row in rows]) != 0
+  valid = mpii_json.is_validation(rows)
   return _split(
     people,
     valid=valid,

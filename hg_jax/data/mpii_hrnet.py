@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hg_jax.data import mpii_json
+
 
 def is_hrnet(contents: Any) -> bool:
   """Tells whether a JSON file's contents are of this form."""
@@ -24,8 +26,11 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
   """Returns the columns of `mpii._from_raw`.
 
   Images and the people of each are numbered as they come, from 0.
+
+  Raises:
+    ValueError: names the person and the field that is wrong.
   """
-  images = np.array([row['image'] for row in rows], str)
+  images = mpii_json.texts(rows, 'image')
   _, first, inverse = np.unique(images, return_index=True, return_inverse=True)
   image_index = np.argsort(np.argsort(first))[inverse]
   seen: dict[int, int] = {}
@@ -33,13 +38,13 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
   for image in image_index.tolist():
     person_index.append(seen.get(image, 0))
     seen[image] = person_index[-1] + 1
-  joints = np.array([row['joints'] for row in rows], np.float64)
+  joints = mpii_json.numbers(rows, 'joints', 16, 2)
   missing = (joints == 0).all(axis=-1) | (joints == -1).all(axis=-1)
-  visible = np.array([row['joints_vis'] for row in rows], np.float64)
+  visible = mpii_json.numbers(rows, 'joints_vis', 16)
   return {
     'image': images,
-    'center': np.array([row['center'] for row in rows], np.float64),
-    'scale': np.array([row['scale'] for row in rows], np.float64),
+    'center': mpii_json.numbers(rows, 'center', 2),
+    'scale': mpii_json.numbers(rows, 'scale'),
     'joints': np.concatenate(
       [np.where(missing[..., None], 0, joints), visible[..., None]], axis=-1
     ),

@@ -85,16 +85,29 @@ def _people(release: dict) -> Iterator[dict]:
       position = _structs(person.get('objpos'))
       if not position or not np.size(person.get('scale', ())):
         continue
-      yield {
-        'image': image['image']['name'],
-        'center': (float(position[0]['x']), float(position[0]['y'])),
-        'scale': float(person['scale']),
-        'joints': _joints(person) if train else np.zeros((NUM_JOINTS, 3)),
-        'head_size': _head_size(person),
-        'image_index': image_index,
-        'person_index': person_index,
-        'test': not train,
-      }
+      try:
+        yield {
+          'image': _name(image),
+          'center': (float(position[0]['x']), float(position[0]['y'])),
+          'scale': float(person['scale']),
+          'joints': _joints(person) if train else np.zeros((NUM_JOINTS, 3)),
+          'head_size': _head_size(person),
+          'image_index': image_index,
+          'person_index': person_index,
+          'test': not train,
+        }
+      except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+          f'person {person_index + 1} of annolist({image_index + 1}): '
+          f'{type(error).__name__} {error}'
+        ) from error
+
+
+def _name(image: dict) -> str:
+  name = image['image']['name']
+  if not isinstance(name, str):
+    raise ValueError(f'the image has no name but {name!r}')
+  return name
 
 
 def _structs(value) -> list[dict]:
@@ -112,7 +125,10 @@ def _joints(person: dict) -> np.ndarray:  # f64[K, 3]: x, y, visible
       # A number or a character; absent or empty means visible, as in
       # pose-hg-train's mpii.py.
       occluded = np.size(visible) and visible != '' and not float(visible)
-      joints[int(point['id'])] = point['x'], point['y'], not occluded
+      joint = int(point['id'])
+      if joint not in range(NUM_JOINTS):
+        raise ValueError(f'a point has the id {joint}, not 0 to 15')
+      joints[joint] = point['x'], point['y'], not occluded
   return joints
 
 

@@ -1,11 +1,11 @@
 """COCO's average precision of predictions for people of a COCO file."""
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.data import annotations, records
 from hg_jax.data.people import People
@@ -109,7 +109,7 @@ def of_results(
   """
   contents = _contents(path)
   try:
-    found = json.loads(results.read_text())
+    found = files.parse_json(results.read_bytes())
   except (OSError, ValueError) as error:
     raise UserError(f'{results} cannot be read: {error}.') from error
   if not isinstance(found, list) or not all(isinstance(r, dict) for r in found):

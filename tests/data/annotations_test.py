@@ -1,4 +1,5 @@
 import copy
+import gzip
 import json
 
 import cv2
@@ -132,7 +133,9 @@ HOSTILE = {
     '"categories" must be a list',
   ),
   'no list of images': (contents() | {'images': None}, '"images" must be a'),
-  'a list of numbers': ([1, 2], 'not of objects'),
+  'a list of numbers': ([1, 2], 'not a list of objects'),
+  'a number': (7, 'not a list of objects'),
+  'text': ('people', 'not a list of objects'),
   'a joint a million px away': (
     change('keypoints', [1e30, 1, 2, 3, 4, 2]),
     'x = 1e',
@@ -177,6 +180,26 @@ def test_image_under_two_ids_is_in_one_split(tmp_path):
   splits = annotations.load(path, validation_share=0.34).splits
   assert {s: len(p) for s, p in splits.items()} == {'train': 8, 'valid': 4}
   assert not set(splits['train'].image) & set(splits['valid'].image)
+
+
+@pytest.mark.parametrize('name', ['a.json', 'a.json.gz', 'A.JSON'])
+@pytest.mark.parametrize('compress', [gzip.compress, lambda data: data])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-16'])
+def test_json_is_known_by_its_bytes(name, compress, encoding, tmp_path):
+  data = json.dumps(contents()).encode(encoding)
+  (tmp_path / name).write_bytes(compress(data))
+  assert annotations.load(tmp_path / name, validation_share=0.25).splits
+
+
+def test_damaged_json_is_refused_in_one_line(tmp_path):
+  path = tmp_path / 'a.json.gz'
+  whole = gzip.compress(json.dumps(contents()).encode())
+  broken = whole[:20] + bytes([whole[20] ^ 255]) + whole[21:]
+  nested = b'[' * 100_000 + b']' * 100_000
+  for data in (whole[:-20], broken, whole + b'more', nested, b'', b'\0' * 9):
+    path.write_bytes(data)
+    with pytest.raises(UserError, match='a.json.gz is not JSON: '):
+      annotations.load(path)
 
 
 def test_byte_order_mark_is_read_over(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import scipy.io
 from matlab import struct_array
 
+from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
 
 
@@ -128,3 +129,34 @@ def test_official_mat_has_test_people_without_joints(both_forms):
   np.testing.assert_array_equal(test.center, [(70, 90.5 + 15 * 2)])
   assert (test.side[0], test.reference[0]) == (500, 50)
   assert not test.labeled.any() and not test.visible.any()
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    ({'scale': 'tall'}, r"person 2 of annolist\(1\): .*'tall'"),
+    ({'objpos': struct_array([{'x': 3.0}])}, r"2 of annolist\(1\): .*'y'"),
+    ({'id': 16}, r'2 of annolist\(1\): .* the id 16, not 0 to 15'),
+    ({'id': -1}, r'2 of annolist\(1\): .* the id -1'),
+    ({'x1': np.nan}, r'reference of person 1 \(a.jpg\) is not in px'),
+  ],
+)
+def test_person_who_is_wrong_is_named(change, said, tmp_path):
+  row = {
+    'objpos': [50.0, 60.0],
+    'scale_provided': 2.0,
+    'joint_self': [[10.0, 20.0, 1.0]] * 16,
+  }
+  wrong = annorect(row, 0) | change
+  if 'id' in change:
+    point = {'x': 1.0, 'y': 2.0, 'id': np.int8(wrong.pop('id'))}
+    points = struct_array([point, point])
+    wrong['annopoints'] = struct_array([{'point': points}])
+  image = {
+    'image': struct_array([{'name': 'a.jpg'}]),
+    'annorect': struct_array([annorect(row, 0), wrong]),
+  }
+  release = {'annolist': struct_array([image]), 'img_train': np.ones((1, 1))}
+  scipy.io.savemat(tmp_path / 'a.mat', {'RELEASE': release})
+  with pytest.raises(UserError, match=f'a.mat is damaged or .*{said}'):
+    mpii.load(tmp_path / 'a.mat')

@@ -283,18 +283,42 @@ def test_truncated_files_are_refused(person, train, tmp_path):
 @pytest.mark.parametrize(
   'change, said',
   [
-    ({'img_paths': None}, 'img_paths'),  # a key less
-    ({'joint_self': [[1.0, 2.0, 1.0]] * 17}, '17'),
-    ({'scale_provided': float('nan')}, 'center of person 0'),
-    ({'scale_provided': 0.0}, 'scale of person 0'),
+    ({'img_paths': ()}, 'person 1 has no img_paths'),  # a key less
+    ({'objpos': ()}, 'person 1 has no objpos'),
+    ({'img_paths': None}, 'img_paths of person 1 is None'),
+    ({'joint_self': [[1.0, 2.0, 1.0]] * 17}, 'joint_self of person 1'),
+    ({'joint_self': [[1.0, 2.0]] * 16}, 'where 16 x 3 numbers are needed'),
+    ({'joint_self': [[1e30, 2.0, 1.0]] * 16}, 'joints of person 1 (1.jpg)'),
+    ({'objpos': [50.0, None]}, 'objpos of person 1 is [50.0, None]'),
+    ({'scale_provided': float('nan')}, 'scale_provided of person 1 is nan'),
+    ({'scale_provided': '2,5'}, "scale_provided of person 1 is '2,5'"),
+    ({'scale_provided': 0.0}, 'scale of person 1'),
+    ({'annolist_index': 1.5}, 'annolist_index of person 1 is 1.5'),
+    ({'people_index': 2**40}, 'people_index of person 1'),
+    ({'people_index': 1}, 'person 0 of 1.jpg is there twice'),
+    ({'isValidation': None}, 'isValidation of person 1 is None'),
+    ({'isValidation': 'false'}, "isValidation of person 1 is 'false'"),
   ],
 )
 def test_people_that_cannot_be_mpiis_are_refused(
   person, tmp_path, change, said
 ):
-  row = {k: v for k, v in (person | change).items() if v is not None}
-  (tmp_path / 'a.json').write_text(json.dumps([row]))
+  changed = person | {'people_index': 2} | change
+  row = {k: v for k, v in changed.items() if v != ()}
+  (tmp_path / 'a.json').write_text(json.dumps([person, row]))
   assert said in refusal(tmp_path / 'a.json')
+
+
+def test_validation_mark_can_be_text(person, tmp_path):
+  rows = [
+    person | {'img_paths': f'{mark}.jpg', 'isValidation': mark}
+    for mark in ('0', '1.0', True)
+  ]
+  (tmp_path / 'a.json').write_text(json.dumps(rows))
+  splits = {
+    s: sorted(p.image) for s, p in mpii.load(tmp_path / 'a.json').items()
+  }
+  assert splits == {'train': ['0.jpg'], 'valid': ['1.0.jpg', 'True.jpg']}
 
 
 def test_files_of_other_forms_are_refused(person, train, tmp_path):
