@@ -79,7 +79,7 @@ def read(
     where = _where(annotation, number, ids)
     if annotation.get('category_id', chosen['id']) != chosen['id']:
       counts['annotations of other categories left out'] += 1
-    elif annotation.get('iscrowd', 0):
+    elif _number(annotation, 'iscrowd', where):
       counts['annotations of crowds left out'] += 1
     elif (joints := _joints(annotation, where, skeleton)) is None:
       counts['without a labeled joint left out'] += 1
@@ -87,8 +87,8 @@ def read(
       counts['left out, of no box and no two places of joints'] += 1
     elif annotation['image_id'] not in images:
       raise UserError(
-        f'{where} is of image {annotation["image_id"]}, which "images" lacks: '
-        'add the image or delete the annotation.'
+        f'{where} is of image {annotation["image_id"]!r}, which "images" '
+        'lacks: add the image or delete the annotation.'
       )
     else:
       image_index, name, size = images[annotation['image_id']]
@@ -97,7 +97,8 @@ def read(
   notes = [f'{count:,} {what}' for what, count in counts.items() if count]
   if not rows:
     raise UserError(
-      f'nobody of category {chosen["name"]!r} has a joint: '
+      f'nobody of category {chosen["name"]!r}, id {chosen["id"]!r}, has a '
+      f'joint: '
       f'{"; ".join(notes) or "there are no annotations"}.'
     )
   return _people(rows, skeleton), skeleton, notes
@@ -106,14 +107,30 @@ def read(
 def _where(annotation: Any, number: int, ids: set) -> str:
   """Names an annotation; its id is seen for the first time."""
   where = f'annotation {number + 1}'
-  if not isinstance(annotation, dict) or 'image_id' not in annotation:
+  if not isinstance(annotation, dict) or not _is_id(annotation, 'image_id'):
     raise UserError(f'{where} has no image_id.')
   if (name := annotation.get('id')) is not None:
+    if not _is_id(annotation, 'id'):
+      raise UserError(f'{where} has the id {name}, no number or text.')
     where = f'annotation {name}'
     if name in ids:
       raise UserError(f'{where} is there twice: ids must differ.')
     ids.add(name)
   return where
+
+
+def _is_id(entry: dict, name: str) -> bool:
+  return isinstance(entry.get(name), int | float | str)
+
+
+def _number(entry: dict, name: str, where: str) -> float:
+  """A number, which may be text; 0 where it is absent or null."""
+  try:
+    return float(entry.get(name) or 0)
+  except (OverflowError, TypeError, ValueError):
+    raise UserError(
+      f'{where} has {name} {entry[name]!r}, which is no number.'
+    ) from None
 
 
 def _category(categories: list[dict], name: str | None) -> dict:
@@ -184,12 +201,18 @@ def _images(
   """Returns each image's place in the file, name, width and height, by id."""
   images = {}
   for index, entry in enumerate(entries):
-    if not isinstance(entry, dict) or not {'id', 'file_name'} <= entry.keys():
-      raise UserError(f'image {index + 1} has no id or no file_name.')
+    where = f'image {index + 1}'
+    if not (
+      isinstance(entry, dict)
+      and _is_id(entry, 'id')
+      and isinstance(entry.get('file_name'), str)
+    ):
+      raise UserError(f'{where} has no id or no file_name.')
     if entry['id'] in images:
       raise UserError(f'two images have the id {entry["id"]}.')
-    name = str(entry['file_name']).replace('\\', '/')
-    size = entry.get('width') or np.inf, entry.get('height') or np.inf
+    name = entry['file_name'].replace('\\', '/')
+    width, height = (_number(entry, n, where) for n in ('width', 'height'))
+    size = width or np.inf, height or np.inf
     images[entry['id']] = index, str(PurePosixPath(name)), size
   return images
 
@@ -204,7 +227,7 @@ def _joints(
     return None
   try:
     joints = np.array(values, np.float64)
-  except (TypeError, ValueError):
+  except (OverflowError, TypeError, ValueError):
     raise UserError(f'{where} has keypoints that are not numbers.') from None
   if joints.shape != (3 * count,):
     raise UserError(
@@ -240,7 +263,7 @@ def _box(
   if box := annotation.get('bbox'):
     try:
       x, y, w, h = (float(value) for value in box)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
       x = y = w = h = np.nan
     if not (np.abs([x, y, w, h]) < _FARTHEST).all():
       raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')

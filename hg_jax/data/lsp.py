@@ -17,6 +17,7 @@ from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.people import People, from_boxes
+from hg_jax.data.unreadable import UNREADABLE
 
 JOINTS = (
   'r_ankle', 'r_knee', 'r_hip', 'l_hip', 'l_knee', 'l_ankle', 'r_wrist',
@@ -33,6 +34,7 @@ SKELETON = Skeleton(
   ),
   metric='pck_torso',
 )  # fmt: skip
+_FARTHEST = 1e6  # px; no image is as large
 # Of LSP's 2,000 people the first 1,000 train, the others are for testing.
 _LSP_PEOPLE, _LSP_TRAINING = 2000, 1000
 
@@ -41,7 +43,7 @@ def is_lsp(path: Path) -> bool:
   """Tells whether a file is a joints.mat."""
   try:
     return 'joints' in [name for name, *_ in scipy.io.whosmat(path)]
-  except (ValueError, OSError, NotImplementedError, TypeError):
+  except UNREADABLE:
     return False
 
 
@@ -58,9 +60,16 @@ def read(
     The people by split, the skeleton, and a line on who was left out.
 
   Raises:
-    UserError: the file has another shape.
+    UserError: the file is damaged, has another shape, or nobody in it.
   """
-  array = np.asarray(scipy.io.loadmat(path)['joints'], np.float64)
+  try:
+    joints = scipy.io.loadmat(path, variable_names=['joints'])['joints']
+    array = np.asarray(joints, np.float64)
+  except UNREADABLE as error:
+    raise UserError(
+      f'{path} is damaged, or its joints are not numbers '
+      f'({type(error).__name__}: {error}).'
+    ) from error
   if array.ndim == 3 and array.shape[:2] == (3, 14):
     joints, digits = array.transpose(2, 1, 0), 4
     labeled = np.isfinite(joints[..., :2]).all(axis=-1)
@@ -79,6 +88,15 @@ def read(
   places = np.where(labeled[..., None], joints[..., :2], 0)
   extents = [_extent(p[at]) for p, at in zip(places, labeled, strict=True)]
   kept = np.array([extent is not None for extent in extents], bool)
+  if not kept.any():
+    raise UserError(
+      f'{path} has {len(joints)} people, and none with two labeled joints.'
+    )
+  if (far := np.abs(places).max(axis=(1, 2)) >= _FARTHEST).any():
+    raise UserError(
+      f'{path} has joints of person {int(far.argmax()) + 1} that are not in px '
+      'of an image.'
+    )
   people = from_boxes(
     skeleton,
     image=np.array([f'im{n + 1:0{digits}d}.jpg' for n in numbers])[kept],

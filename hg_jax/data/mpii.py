@@ -131,6 +131,10 @@ def _read(path: Path) -> dict[str, People]:
   suffix = path.name.lower().removesuffix('.gz').rpartition('.')[2]
   if suffix not in readers:
     raise UserError(f'{path} is not a .mat, .json or .h5. Give {FORMS}.')
+  if suffix == 'mat' and h5py.is_hdf5(path):
+    raise UserError(
+      f"{path} is of MATLAB's form -v7.3; save it there with -v7 instead."
+    )
   try:
     return readers[suffix](path)
   except UNREADABLE as error:

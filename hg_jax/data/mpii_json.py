@@ -67,7 +67,7 @@ def numbers(rows: Rows, name: str, *shape: int) -> np.ndarray:  # f64[P, *shape]
     given = _field(person, row, name)
     try:
       value = np.array(given, np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
       value = None
     if value is None or value.shape != shape or not np.isfinite(value).all():
       raise ValueError(_wrong(person, row, name, f'{wanted} needed'))

@@ -11,7 +11,9 @@ UNREADABLE = (
   LookupError,
   NotImplementedError,
   OSError,
+  OverflowError,
   TypeError,
+  UnboundLocalError,  # scipy's, of a variable of no known class
   ValueError,
   scipy.io.matlab.MatReadError,
   struct.error,

@@ -145,6 +145,22 @@ HOSTILE = {
   'a name twice': (category(keypoints=['tail', 'tail']), 'a joint twice'),
   'limbs from 0': (category(skeleton=[[0, 1]]), 'counted from 1 to 2'),
   'a limb of one joint': (category(skeleton=[[1]]), 'pairs of joints'),
+  'an image of a number in text': (change('image_id', '1'), "image '1', which"),
+  'an image of a list': (change('image_id', [1]), 'has no image_id'),
+  'an id of a list': (change('id', [1]), 'has the id'),
+  'an integer beyond floats': (
+    change('keypoints', [10**400, 1, 2, 3, 4, 2]),
+    'not numbers',
+  ),
+  'a crowd of text': (change('iscrowd', 'no'), "iscrowd 'no', which is no num"),
+  'an image named by a number': (
+    contents() | {'images': [{'id': 0, 'file_name': 7}]},
+    'image 1 has no id or no file_name',
+  ),
+  'an image as wide as text': (
+    contents() | {'images': [{'id': 0, 'file_name': 'a', 'width': 'wide'}]},
+    "image 1 has width 'wide'",
+  ),
   'a left joint alone': (
     category(keypoints=['left_wing', 'tail']),
     "'left_wing' is of the left",
@@ -200,6 +216,17 @@ def test_damaged_json_is_refused_in_one_line(tmp_path):
     path.write_bytes(data)
     with pytest.raises(UserError, match='a.json.gz is not JSON: '):
       annotations.load(path)
+
+
+@pytest.mark.parametrize('mark', ['0', 0, None, False])
+def test_crowd_can_be_told_in_text(mark, tmp_path):
+  path = save(tmp_path / 'a.json', change('iscrowd', mark))
+  plain = save(tmp_path / 'b.json', contents())
+  people, others = (
+    annotations.load(p, validation_share=0.25).splits['train']
+    for p in (path, plain)
+  )
+  assert len(people) == len(others)
 
 
 def test_byte_order_mark_is_read_over(tmp_path):

@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -73,3 +74,40 @@ def test_lsp_joints_are_mpiis_by_name():
     None if name in ('pelvis', 'thorax') else name
     for name in mpii_skeleton.SKELETON.joints
   ]
+
+
+@pytest.mark.parametrize(
+  ('joints', 'said'),
+  [
+    (np.zeros((3, 14, 0)), 'has 0 people'),
+    (np.zeros((14, 3, 5)), 'has 5 people, and none with two'),
+    (np.full((3, 14, 2), np.nan), 'has 2 people, and none with two'),
+    (np.linspace(1, 1e30, 84).reshape(14, 3, 2), 'joints of person 1 that'),
+    ('text', 'not numbers'),
+    ({'x': 1}, 'not numbers'),
+    (np.array([[1, 2], [3]], object), 'not numbers'),
+  ],
+)
+def test_lsp_of_nobody_is_refused(joints, said, tmp_path):
+  scipy.io.savemat(tmp_path / 'joints.mat', {'joints': joints})
+  with pytest.raises(UserError, match=f'joints.mat .*{said}'):
+    annotations.load(tmp_path / 'joints.mat')
+
+
+def test_damaged_lsp_is_refused(joints, tmp_path):
+  path = tmp_path / 'joints.mat'
+  for compressed in (False, True):
+    scipy.io.savemat(path, {'joints': joints}, do_compression=compressed)
+    whole = path.read_bytes()
+    broken = whole[:150] + bytes(byte ^ 255 for byte in whole[150:])
+    for data in (b'', whole[:10], whole[:100], whole[:200], broken):
+      path.write_bytes(data)
+      with pytest.raises(UserError, match='joints.mat is damaged'):
+        annotations.load(path)
+
+
+def test_newer_form_of_matlab_is_named(tmp_path):
+  with h5py.File(tmp_path / 'joints.mat', 'w') as file:
+    file['joints'] = np.zeros((10, 3, 14))
+  with pytest.raises(UserError, match="MATLAB's form -v7.3; save it .* -v7 "):
+    annotations.load(tmp_path / 'joints.mat')
