@@ -11,6 +11,7 @@ PORT's identity residuals, and the batch counts of its BatchNorms (SPEC 1.1,
 """
 
 import argparse
+import contextlib
 import pickle
 import re
 from collections.abc import Iterable, Iterator
@@ -61,6 +62,12 @@ _LEAVES = {
 }
 # What PORT has and never uses. The skips that it uses are among the expected.
 _UNUSED = re.compile(r'\.(skip_layer\.conv\.\w+|bn\d?\.num_batches_tracked)$')
+
+# What torch.load raises of files that are not its own.
+_UNREADABLE = (
+  AssertionError, AttributeError, EOFError, LookupError, OverflowError,
+  RuntimeError, TypeError, ValueError, pickle.UnpicklingError,
+)  # fmt: skip
 
 _PREFIX = 'model.module.'  # PORT's trainer and DataParallel begin names so
 
@@ -212,14 +219,18 @@ def load(path: Path) -> dict[str, np.ndarray]:
       saved = torch.load(path, map_location='cpu', weights_only=True)
   except OSError as error:
     raise UserError(f'cannot read {path}: {error.strerror}') from error
-  except (EOFError, pickle.UnpicklingError, RuntimeError, ValueError) as error:
+  except _UNREADABLE as error:
+    alone = 'save the state_dict alone: torch.save(model.state_dict(), FILE).'
     if refused := re.search(r'GLOBAL (\S+) was not an allowed', str(error)):
       raise UserError(
         f'{path} holds an object of {refused[1]}, and reading it could run '
-        'code; save the state_dict alone: torch.save(model.state_dict(), FILE).'
+        f'code; {alone}'
       ) from error
-    raise UserError(f'{path} is no file of PyTorch weights') from error
-  dicts = dict(_tensor_dicts(saved, torch.Tensor, ''))
+    raise UserError(
+      f'{path} is no file of PyTorch weights that can be read without running '
+      f'code that it may hold ({_reason(error)}); {alone}'
+    ) from error
+  dicts = dict(_tensor_dicts(saved, torch.Tensor, '', ()))
   networks = {name: d for name, d in dicts.items() if _has_head(d)}
   if len(networks) > 1:
     raise UserError(
@@ -230,8 +241,32 @@ def load(path: Path) -> dict[str, np.ndarray]:
     raise UserError(f'{path} holds no state_dict: a dict of names and tensors')
   # Without a network of PORT's, the first shows what there is instead.
   state_dict = next(iter((networks or dicts).values()))
-  # Half precision becomes float32, as the network computes.
-  return {name: value.float().numpy() for name, value in state_dict.items()}
+  return {
+    name: _to_numpy(value, f'{path} has {name}')
+    for name, value in state_dict.items()
+  }
+
+
+def _reason(error: Exception) -> str:
+  """What PyTorch says, without its advice to run the code."""
+  text = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+  return f'{type(error).__name__}: {text}'.splitlines()[0][:150]
+
+
+def _to_numpy(value: Any, where: str) -> np.ndarray:
+  """A tensor's numbers; of half precision they become float32, as computed.
+
+  Raises:
+    UserError: they are not finite, or it has none.
+  """
+  array = None
+  if not (value.is_complex() or value.is_quantized):
+    # Of a tensor that is sparse, or of which the shape alone was saved.
+    with contextlib.suppress(RuntimeError, TypeError):
+      array = value.detach().float().numpy()
+  if array is None or not np.isfinite(array).all():
+    raise UserError(f'{where}, which is not a plain tensor of finite numbers.')
+  return array
 
 
 def _harmless() -> list[Any]:
@@ -251,11 +286,12 @@ def _harmless() -> list[Any]:
 
 
 def _tensor_dicts(
-  value: Any, tensor: type, name: str
+  value: Any, tensor: type, name: str, within: tuple[int, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
   """Yields every dict that has names of tensors, within dicts, by its name."""
-  if not isinstance(value, dict):
+  if not isinstance(value, dict) or id(value) in within:
     return
+  within += (id(value),)
   tensors = {
     key: item
     for key, item in value.items()
@@ -264,7 +300,9 @@ def _tensor_dicts(
   if tensors:
     yield name, tensors
   for key, item in value.items():
-    yield from _tensor_dicts(item, tensor, f'{name}.{key}'.removeprefix('.'))
+    yield from _tensor_dicts(
+      item, tensor, f'{name}.{key}'.removeprefix('.'), within
+    )
 
 
 def _has_head(names: Iterable[str]) -> bool:

@@ -254,7 +254,10 @@ def test_load_refuses_what_is_no_checkpoint(torch, tmp_path):
   output = tmp_path / 'run'
   with pytest.raises(UserError, match='checkpoint.pt: No such file'):
     convert.convert(path, output)
-  for content in (b'', b'not a checkpoint', b'PK\x03\x04 cut short'):
+  for content in (
+    b'', b'not a checkpoint', b'PK\x03\x04 cut short', b'hello', b'}\n',
+    b'\x89HDF\r\n\x1a\n',
+  ):  # fmt: skip
     path.write_bytes(content)
     with pytest.raises(UserError, match='checkpoint.pt is no file of PyTorch'):
       convert.convert(path, output)
@@ -266,6 +269,42 @@ def test_load_refuses_what_is_no_checkpoint(torch, tmp_path):
   with pytest.raises(UserError, match='checkpoint.pt: .* unexpected weight'):
     convert.convert(path, output)
   assert not output.exists()
+
+
+def test_load_says_why_a_file_is_not_read(torch, tmp_path):
+  path = tmp_path / 'checkpoint.pt'
+  weights = {'outs.0.conv.weight': torch.zeros(16, 8, 1, 1)}
+  torch.save(weights, path, pickle_protocol=4)
+  with pytest.raises(UserError, match='Unsupported operand 149.*save the stat'):
+    convert.load(path)
+  torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+  with pytest.raises(UserError, match='TorchScript.*; save the state_dict'):
+    convert.load(path)
+
+
+def test_load_takes_parameters_that_are_trained(torch, tmp_path):
+  saved = {'outs.0.conv.weight': torch.nn.Parameter(torch.ones(16, 8, 1, 1))}
+  saved['again'] = saved  # A dict within itself is looked into once.
+  torch.save(saved, tmp_path / 'checkpoint.pt')
+  (value,) = convert.load(tmp_path / 'checkpoint.pt').values()
+  np.testing.assert_array_equal(value, np.ones((16, 8, 1, 1)))
+
+
+@pytest.mark.parametrize(
+  'spoil',
+  [
+    lambda value: value * float('nan'),
+    lambda value: value / 0,
+    lambda value: value.to_sparse(),
+    lambda value: value.to('meta'),
+    lambda value: value * 1j,
+  ],
+)
+def test_load_refuses_what_are_no_finite_numbers(torch, spoil, tmp_path):
+  value = spoil(torch.ones(16, 8, 1, 1))
+  torch.save({'outs.0.conv.weight': value}, tmp_path / 'checkpoint.pt')
+  with pytest.raises(UserError, match='conv.weight, which is not .* finite'):
+    convert.load(tmp_path / 'checkpoint.pt')
 
 
 def test_load_names_the_object_that_could_run_code(torch, tmp_path):

@@ -8,6 +8,7 @@ independently.
 import dataclasses
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -328,6 +329,18 @@ def test_load_reads_every_layout_alike(few, tmp_path):
     file = load(path, few)
     np.testing.assert_array_equal(file.joints, predictions, path.name)
     assert set(scored(path, few)['totals'].values()) == {100}, path.name
+
+
+@pytest.mark.parametrize(
+  'name', ['\u00e9t\u00e9/\u6f22\u5b57.jpg', os.fsdecode(b'\xff.jpg')]
+)
+def test_load_reads_what_write_wrote_of_any_name(name, few, tmp_path):
+  people = dataclasses.replace(few, image=np.array([name] * len(few)))
+  score = np.linspace(0, 1, 48, dtype=np.float32).reshape(3, 16)
+  prediction_files.write(tmp_path / 'p.h5', people, few.joints, score)
+  file = prediction_files.load(tmp_path / 'p.h5', people, mpii.SKELETON)
+  np.testing.assert_array_equal(file.joints, few.joints)
+  np.testing.assert_array_equal(file.score, score)
 
 
 def with_nan(joints):

@@ -62,14 +62,7 @@ def read(
   Raises:
     UserError: the file is damaged, has another shape, or nobody in it.
   """
-  try:
-    joints = scipy.io.loadmat(path, variable_names=['joints'])['joints']
-    array = np.asarray(joints, np.float64)
-  except UNREADABLE as error:
-    raise UserError(
-      f'{path} is damaged, or its joints are not numbers '
-      f'({type(error).__name__}: {error}).'
-    ) from error
+  array = _array(path)
   if array.ndim == 3 and array.shape[:2] == (3, 14):
     joints, digits = array.transpose(2, 1, 0), 4
     labeled = np.isfinite(joints[..., :2]).all(axis=-1)
@@ -88,15 +81,7 @@ def read(
   places = np.where(labeled[..., None], joints[..., :2], 0)
   extents = [_extent(p[at]) for p, at in zip(places, labeled, strict=True)]
   kept = np.array([extent is not None for extent in extents], bool)
-  if not kept.any():
-    raise UserError(
-      f'{path} has {len(joints)} people, and none with two labeled joints.'
-    )
-  if (far := np.abs(places).max(axis=(1, 2)) >= _FARTHEST).any():
-    raise UserError(
-      f'{path} has joints of person {int(far.argmax()) + 1} that are not in px '
-      'of an image.'
-    )
+  _require_usable(path, places, kept)
   people = from_boxes(
     skeleton,
     image=np.array([f'im{n + 1:0{digits}d}.jpg' for n in numbers])[kept],
@@ -113,6 +98,33 @@ def read(
     return {'train': people}, skeleton, notes
   train = people.image_index < _LSP_TRAINING
   return {'train': people[train], 'valid': people[~train]}, skeleton, notes
+
+
+def _array(path: Path) -> np.ndarray:  # f64[...]
+  try:
+    joints = scipy.io.loadmat(path, variable_names=['joints'])['joints']
+    return np.asarray(joints, np.float64)
+  except UNREADABLE as error:
+    raise UserError(
+      f'{path} is damaged, or its joints are not numbers '
+      f'({type(error).__name__}: {error}).'
+    ) from error
+
+
+def _require_usable(
+  path: Path,
+  places: np.ndarray,  # f64[P, K, 2]
+  kept: np.ndarray,  # bool[P]
+) -> None:
+  if not kept.any():
+    raise UserError(
+      f'{path} has {len(kept)} people, and none with two labeled joints.'
+    )
+  if (far := np.abs(places).max(axis=(1, 2)) >= _FARTHEST).any():
+    raise UserError(
+      f'{path} has joints of person {int(far.argmax()) + 1} that are not in px '
+      'of an image.'
+    )
 
 
 def _extent(points: np.ndarray) -> tuple[float, ...] | None:

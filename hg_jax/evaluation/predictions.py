@@ -58,7 +58,9 @@ def write(
     file['score'] = score
     file['image_index'] = people.image_index
     file['person_index'] = people.person_index
-    file['image'] = [name.encode() for name in people.image]
+    file['image'] = [
+      name.encode(errors='surrogateescape') for name in people.image
+    ]
 
 
 def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:
@@ -144,5 +146,8 @@ def _rows(
 def _persons(columns: Mapping[str, np.ndarray]) -> list[tuple[str, int, int]]:
   """Who each row is: datasets count their images alike, so also by name."""
   image, *indices = (np.ravel(columns[name]) for name in _OURS[:3])
-  names = image.astype(str).tolist()
+  names = [
+    name.decode(errors='surrogateescape') if isinstance(name, bytes) else name
+    for name in image.tolist()
+  ]
   return list(zip(names, *(i.tolist() for i in indices), strict=False))

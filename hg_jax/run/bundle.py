@@ -8,7 +8,6 @@ to predict, evaluate, export or begin from. One comes with the package, under
 the name 'box'.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.data.unreadable import UNREADABLE
 from hg_jax.run import run_config
 
 BOX = 'box'
@@ -63,14 +63,16 @@ def load(
   """Reads the weights of a network.
 
   Raises:
-    UserError: the file is damaged, or it is of another network.
+    UserError: the file is damaged, of another network, or has no numbers.
   """
   path = folder / _FILE
   try:
     with np.load(path, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
-  except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(f'{path} cannot be read ({error}).') from error
+  except UNREADABLE as error:
+    raise UserError(
+      f'{path} cannot be read ({error}); copy or export it anew.'
+    ) from error
   leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
   wanted = {_name(keys): leaf.shape for keys, leaf in leaves}
   found = {name: array.shape for name, array in arrays.items()}
@@ -79,6 +81,11 @@ def load(
       f'{path} is of another network than its config.json: see '
       f'{different[0][0]}.'
     )
+  for name, array in arrays.items():
+    if array.dtype.kind != 'f' or not np.isfinite(array).all():
+      raise UserError(
+        f'{path} has {name} that is not of finite numbers; export it anew.'
+      )
   return jax.tree.unflatten(treedef, [arrays[name] for name in wanted])
 
 

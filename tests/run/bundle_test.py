@@ -36,12 +36,46 @@ def test_load_refuses_another_network_by_name(tmp_path):
     bundle.load(tmp_path, other)
 
 
-@pytest.mark.parametrize('damage', ['cut', 'flipped', 'pickled', 'empty'])
+@pytest.mark.parametrize('value', [np.nan, np.inf, 'x', True])
+def test_load_refuses_what_are_no_finite_numbers(tmp_path, value):
+  weights = variables()
+  weights['params']['stem']['bias'] = np.array([0, value])
+  save(tmp_path, weights)
+  with pytest.raises(UserError, match='params/stem/bias that is not of finite'):
+    bundle.load(tmp_path, variables())
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_load_names_damage_anywhere(tmp_path, seed):
+  path = save(tmp_path, variables())
+  if seed % 2:
+    with np.load(path) as arrays:
+      np.savez_compressed(path, **arrays)
+  random, whole = np.random.default_rng(seed), path.read_bytes()
+  wanted = bundle.load(tmp_path, variables())
+  for _ in range(100):
+    data = bytearray(whole)
+    data[random.integers(len(data))] = random.integers(256)
+    path.write_bytes(data)
+    try:
+      loaded = bundle.load(tmp_path, variables())
+    except UserError as error:
+      assert 'weights.npz' in str(error)
+    else:  # A date, or the like, has changed.
+      jax.tree.map(np.testing.assert_array_equal, loaded, wanted)
+
+
+@pytest.mark.parametrize(
+  'damage', ['cut', 'flipped', 'pickled', 'empty', 'one array']
+)
 def test_load_names_a_damaged_file(tmp_path, damage):
   path = save(tmp_path, variables())
   data = bytearray(path.read_bytes())
   if damage == 'pickled':
     np.savez(path, bias=np.array([{}], object))
+  elif damage == 'one array':
+    with path.open('wb') as file:
+      np.save(file, np.ones(3))
   elif damage == 'flipped':
     start = data.index(b'kernel.npy') + 200
     data[start] ^= 1
