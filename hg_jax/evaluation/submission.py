@@ -15,6 +15,7 @@ import scipy.io
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii_mat
 from hg_jax.data.people import People
+from hg_jax.data.unreadable import UNREADABLE
 
 
 def write(
@@ -36,15 +37,15 @@ def write(
     'single', and how many of those are 'scored': have a prediction here.
 
   Raises:
-    UserError: the annotations are not the official ones, or `path` cannot be
-      written.
+    UserError: the annotations are gone, damaged or not the official ones, or
+      `path` cannot be written.
   """
   if annotations.suffix != '.mat':
     raise UserError(
       f'{annotations} does not say who is scored; prepare the test people '
       'from mpii_human_pose_v1_u12_1.mat.'
     )
-  images, single = mpii_mat.read_test(annotations)
+  images, single = _read_test(annotations, path)
   predicted = {
     (int(image), int(person)): points
     for image, person, points in zip(
@@ -76,6 +77,25 @@ def write(
     'single': len(single),
     'scored': len(single & predicted.keys()),
   }
+
+
+def _read_test(
+  annotations: Path, path: Path
+) -> tuple[dict[int, dict], set[tuple[int, int]]]:
+  """What `mpii_mat.read_test` reads, for `path`."""
+  if not annotations.is_file():
+    raise UserError(
+      f'{annotations}, from which the test people were prepared, is gone, and '
+      f'{path.name} needs it. Their predictions are kept; put it back and give '
+      'the same command again.'
+    )
+  try:
+    return mpii_mat.read_test(annotations)
+  except UNREADABLE as error:
+    raise UserError(
+      f'{annotations} is damaged ({type(error).__name__}: {error}), and '
+      f'{path.name} needs it. Put it back and give the same command again.'
+    ) from error
 
 
 def _points(joints: np.ndarray | None) -> np.ndarray:

@@ -62,3 +62,14 @@ def test_write_refuses_annotations_without_single_people(tmp_path):
     submission.write(
       tmp_path / 'x.mat', tmp_path / 'test.h5', None, np.zeros((0, 16, 2))
     )
+
+
+def test_write_names_annotations_that_are_gone_or_damaged(tmp_path):
+  path, gone = tmp_path / 'pred.mat', tmp_path / 'gone.mat'
+  with pytest.raises(UserError, match='gone.mat, from which .* put it back'):
+    submission.write(path, gone, None, None)
+  for content in (b'', b'PK nothing of the kind', b'\0' * 600):
+    gone.write_bytes(content)
+    with pytest.raises(UserError, match='gone.mat is damaged .* Put it back'):
+      submission.write(path, gone, None, None)
+  assert not path.exists()
