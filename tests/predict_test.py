@@ -153,6 +153,11 @@ def video_cut_short(path):
   video(path, keep=0.5)
 
 
+def renamed_video(path):
+  video(path.with_name('video.avi'))
+  path.with_name('video.avi').rename(path)
+
+
 def folder(path):
   path.mkdir()
   text(path / 'notes.txt')
@@ -163,6 +168,7 @@ HOSTILE = [
   # what it is called, what it is, its box, and the complaint or the answer
   ('empty.jpg', empty, None, 'empty.jpg is not an image'),
   ('text.jpg', text, None, 'text.jpg is not an image'),
+  ('video.jpg', renamed_video, None, 'video.jpg is a video, not an image'),
   ('cut.jpg', cut_short, None, 'cut.jpg is truncated'),
   ('cut.png', cut_short, None, 'cut.png is '),
   ('huge.png', huge, None, 'huge.png has more than 125 megapixels'),

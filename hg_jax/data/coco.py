@@ -23,7 +23,7 @@ import numpy as np
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data.people import People, from_boxes
+from hg_jax.data.people import FARTHEST, People, from_boxes
 
 _NOSE_TO_ANKLE = (
   'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
@@ -37,7 +37,6 @@ _SIGMAS = (
   0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
 )  # fmt: skip
 METRICS = ('pck_box', 'pck_torso')
-_FARTHEST = 1e6  # px; no image is as large
 
 
 def is_coco(contents: Any) -> bool:
@@ -239,7 +238,7 @@ def _joints(
   for bad, what in (
     (~np.isin(joints[:, 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
     (
-      labeled & ~(np.abs(joints) < _FARTHEST).all(axis=1),
+      labeled & ~(np.abs(joints) < FARTHEST).all(axis=1),
       'x = {0}, y = {1}, which must be px of the image',
     ),
   ):
@@ -265,7 +264,7 @@ def _box(
       x, y, w, h = (float(value) for value in box)
     except (OverflowError, TypeError, ValueError):
       x = y = w = h = np.nan
-    if not (np.abs([x, y, w, h]) < _FARTHEST).all():
+    if not (np.abs([x, y, w, h]) < FARTHEST).all():
       raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')
     if w > 0 and h > 0:
       return x, y, w, h

@@ -35,6 +35,7 @@ _ORIENTATION = 0x0112  # EXIF
 # How OpenCV flips stored pixels of an orientation, after those of 5 to 8 were
 # transposed, to show them upright.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+_MATROSKA = b'\x1a\x45\xdf\xa3'  # and WebM
 
 
 def read(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
@@ -138,6 +139,8 @@ def _not_an_image(data: bytes) -> str:
   """Says what a file is that Pillow cannot open."""
   if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1'):
     return 'is a HEIC photo, which `pip install pillow-heif` makes readable.'
+  if data[4:8] == b'ftyp' or data[:4] == _MATROSKA or data[8:11] == b'AVI':
+    return 'is a video, not an image; end its name so, as in .mp4 or .mkv.'
   return 'is not an image that can be read.'
 
 

@@ -16,7 +16,7 @@ import scipy.io
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data.people import People, from_boxes
+from hg_jax.data.people import FARTHEST, People, from_boxes
 from hg_jax.data.unreadable import UNREADABLE
 
 JOINTS = (
@@ -34,7 +34,6 @@ SKELETON = Skeleton(
   ),
   metric='pck_torso',
 )  # fmt: skip
-_FARTHEST = 1e6  # px; no image is as large
 # Of LSP's 2,000 people the first 1,000 train, the others are for testing.
 _LSP_PEOPLE, _LSP_TRAINING = 2000, 1000
 
@@ -120,7 +119,7 @@ def _require_usable(
     raise UserError(
       f'{path} has {len(kept)} people, and none with two labeled joints.'
     )
-  if (far := np.abs(places).max(axis=(1, 2)) >= _FARTHEST).any():
+  if (far := np.abs(places).max(axis=(1, 2)) >= FARTHEST).any():
     raise UserError(
       f'{path} has joints of person {int(far.argmax()) + 1} that are not in px '
       'of an image.'

@@ -31,7 +31,7 @@ from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii_hrnet, mpii_json, mpii_mat
 from hg_jax.data.mpii_skeleton import SKELETON
-from hg_jax.data.people import People, concatenate
+from hg_jax.data.people import FARTHEST, People, concatenate
 from hg_jax.data.unreadable import UNREADABLE
 
 NUM_JOINTS = len(SKELETON.joints)
@@ -41,8 +41,6 @@ FORMS = (
   "mpii_annotations.json.gz, train.h5, valid.h5, HRNet's train.json, "
   'valid.json, or the folder of two of these'
 )
-
-_FARTHEST = 1e6  # px; no image is as large
 
 _FILES = {
   'train': ('train.h5', 'train.json', 'mpii_train.json'),
@@ -165,7 +163,7 @@ def _split(
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
   for name in ('center', 'side', 'joints', 'reference'):
     rows = getattr(people, name).reshape(len(people), -1)
-    near = (np.abs(rows) < _FARTHEST).all(axis=1)  # False of NaN
+    near = (np.abs(rows) < FARTHEST).all(axis=1)  # False of NaN
     _require(people, near, name, 'is not in px of an image')
   _require(people, people.side > 0, 'scale', 'is not above 0')
 

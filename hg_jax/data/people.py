@@ -12,6 +12,8 @@ from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.boxes import ROOM
 
+FARTHEST = 1e6  # px; no image is as large
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class People:
