@@ -1,4 +1,4 @@
-"""Writes files atomically, locks a folder, parses JSON; system errors."""
+"""Opens and writes files, locks a folder, parses JSON; system errors."""
 
 import gzip
 import json
@@ -10,11 +10,22 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 
 from hg_jax.base.errors import UserError
+
+
+def open_to_read(path: Path) -> BinaryIO:
+  """Opens a file; a pipe that nobody writes to is empty, and does not wait."""
+  file = open(path, 'rb', opener=_open_at_once)
+  os.set_blocking(file.fileno(), True)
+  return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+  return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """Photographs: reading them, and cutting out what the network sees."""
 
 import io
+import os
 import struct
 import warnings
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from hg_jax.base import affine
+from hg_jax.base import affine, files
 from hg_jax.base.errors import UserError
 
 try:
@@ -27,6 +28,7 @@ SUFFIXES = (
 # More is refused before it is decoded: 1 GB in memory. A phone's 108
 # megapixels are fewer.
 MAX_PIXELS = 125_000_000
+_MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits
 # Pillow warns of fewer than these, and of EXIF data that cannot be read.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 warnings.filterwarnings('ignore', module='PIL')
@@ -36,6 +38,17 @@ _ORIENTATION = 0x0112  # EXIF
 # transposed, to show them upright.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 _MATROSKA = b'\x1a\x45\xdf\xa3'  # and WebM
+
+
+# The exceptions that Pillow's decoders raise on damaged files.
+_DAMAGED = (
+  OSError,
+  EOFError,
+  RuntimeError,  # also NotImplementedError
+  SyntaxError,
+  ValueError,
+  struct.error,
+)
 
 
 def read(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
@@ -63,10 +76,7 @@ def read_upright(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
 
 
 def _decode(path: Path, *, upright: bool) -> np.ndarray:
-  try:
-    data = path.read_bytes()
-  except OSError as error:
-    raise UserError(f'{path} cannot be read: {error.strerror}.') from error
+  data = _read_bytes(path)
   try:
     with Image.open(io.BytesIO(data)) as photo:
       if photo.width * photo.height > MAX_PIXELS:
@@ -83,14 +93,32 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
     raise UserError(
       f'{path} has more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it.'
     ) from error
-  except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
-    # The exceptions that Pillow's decoders raise on damaged files.
+  except _DAMAGED as error:
     problem = 'is truncated' if 'truncated' in str(error) else 'is damaged'
     raise UserError(f'{path} {problem}: {error}; fetch it again.') from error
   if turned and not upright:
     # The inverse of a quarter turn is the other one.
     return _turn(picture, {6: 8, 8: 6}.get(orientation, orientation))
   return _turn(picture, orientation) if upright and not turned else picture
+
+
+def _read_bytes(path: Path) -> bytes:
+  try:
+    with files.open_to_read(path) as file:
+      # Pipes and devices have none; a device has no end, either.
+      size = os.fstat(file.fileno()).st_size or _MAX_BYTES
+      too_large = size > _MAX_BYTES
+      data = b'' if too_large else file.read(size + 1)
+  except OSError as error:
+    raise UserError(f'{path} cannot be read: {error.strerror}.') from error
+  if too_large or len(data) > _MAX_BYTES:
+    raise UserError(
+      f'{path} has more than {_MAX_BYTES / 1e9:.0f} GB, which no photo of '
+      f'{MAX_PIXELS / 1e6:.0f} megapixels needs; shrink it.'
+    )
+  if not data:
+    raise UserError(f'{path} is empty; fetch it again.')
+  return data
 
 
 def _pixels(photo: Image.Image) -> np.ndarray:  # u8[H, W, 3] RGB

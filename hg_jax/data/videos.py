@@ -56,6 +56,8 @@ class Video:
     self.frames = int(frames) if frames > 0 else None
 
   def _open(self, path: Path) -> None:
+    if path.exists() and not path.is_file():
+      raise UserError(f'{path} is no file; a video from a pipe is not read.')
     try:
       self._seconds, self._matrix = mp4.presentation(path)
     except OSError as error:

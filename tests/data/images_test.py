@@ -1,8 +1,11 @@
 """Photos are read as they are shown, and seen where and as they are."""
 
+import contextlib
+import os
 import struct
 import tracemalloc
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -241,6 +244,41 @@ def test_read_refuses_too_many_pixels_before_decoding(tmp_path):
     images.read(path)
   assert tracemalloc.get_traced_memory()[1] < 10e6
   tracemalloc.stop()
+
+
+def test_read_names_an_avif_that_is_damaged_anywhere(tmp_path):
+  path = tmp_path / 'photo.avif'
+  Image.fromarray(smooth_noise(40, 60)).save(path)
+  whole, random = path.read_bytes(), np.random.default_rng(0)
+  for _ in range(300):
+    damaged = bytearray(whole)
+    for place in random.integers(0, len(whole), 3):
+      damaged[place] = random.integers(256)
+    path.write_bytes(damaged)
+    with contextlib.suppress(UserError):
+      assert images.read(path).dtype == np.uint8
+
+
+def test_read_says_what_is_no_regular_file(tmp_path):
+  pipe, large = tmp_path / 'pipe.jpg', tmp_path / 'large.jpg'
+  os.mkfifo(pipe)
+  with pytest.raises(UserError, match='pipe.jpg is empty'):
+    images.read(pipe)
+  with large.open('wb') as file:
+    file.truncate(10**13)
+  with pytest.raises(UserError, match='large.jpg has more than 1 GB'):
+    images.read(large)
+
+
+def test_read_takes_a_pipe_with_a_photo(tmp_path):
+  photo = tmp_path / 'photo.png'
+  Image.fromarray(smooth_noise(40, 60)).save(photo)
+  source, sink = os.pipe()
+  os.write(sink, photo.read_bytes())
+  os.close(sink)
+  read = images.read(Path(f'/dev/fd/{source}'))  # as a shell's <(...)
+  os.close(source)
+  np.testing.assert_array_equal(read, images.read(photo))
 
 
 def test_read_says_what_heic_needs(tmp_path):

@@ -126,6 +126,12 @@ def test_video_of_an_unknown_codec_is_named(tmp_path):
     read(path)
 
 
+def test_video_from_a_pipe_is_refused_at_once(tmp_path):
+  os.mkfifo(tmp_path / 'clip.mp4')
+  with pytest.raises(UserError, match='clip.mp4 is no file'):
+    videos.Video(tmp_path / 'clip.mp4')
+
+
 def test_video_is_known_by_its_suffix(tmp_path):
   for name in 'a.MTS b.3gp c.flv d.MOV e.webm'.split():
     assert videos.is_video(tmp_path / name)
