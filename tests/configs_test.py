@@ -111,6 +111,9 @@ def test_missing_config_names_the_nearest():
   for name in ('adam61', 'configs/adam61.py'):
     with pytest.raises(UserError, match='did you mean adam16'):
       config_files.load(name)
+  for name in ('', '.', '/'):
+    with pytest.raises(UserError, match='there is no config file'):
+      config_files.load(name)
   # A name in another folder is not one of ours.
   with pytest.raises(UserError, match='elsewhere/adam16.py'):
     config_files.load('elsewhere/adam16.py')
@@ -193,6 +196,7 @@ FAILING = {
   '  return ConfigDict()\n': 'returns a ConfigDict; it must return a Config',
   'def get_config(name):\n  pass\n': 'own.py: TypeError',
   '\xff\n': 'own.py, line 1: ',
+  'import sys\nsys.exit()\n': 'own.py, line 2: SystemExit',
 }
 
 

@@ -52,7 +52,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses absl flags; any mistake in them ends the program with one line.
 
   A value that begins with ~ is a path in the user's home: shells leave it as
-  it is in --flag=~/folder.
+  it is in --flag=~/folder and within quotes.
   """
   with _one_line(argv):
     return flags.FLAGS([_expand_home(argument) for argument in argv])
@@ -60,11 +60,14 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 def _expand_home(argument: str) -> str:
   """'--flag=~/a,~/b' with the user's home in place of each ~."""
-  name, equals, value = argument.partition('=')
-  if not argument.startswith('-') or '~' not in value:
-    return argument
-  paths = map(os.path.expanduser, value.split(','))
-  return f'{name}{equals}{",".join(paths)}'
+  flag, equals, value = argument.partition('=')
+  if not argument.startswith('-'):
+    return _home_in(argument)
+  return flag + equals + ','.join(map(_home_in, value.split(',')))
+
+
+def _home_in(path: str) -> str:
+  return str(files.expand_home(path)) if path.startswith('~') else path
 
 
 @contextlib.contextmanager
@@ -139,6 +142,18 @@ def _no_device() -> str | None:
   return None
 
 
+def _too_little_memory(error: BaseException) -> str | None:
+  """Returns what to say if the host or a device has no memory left."""
+  reason = ' '.join(str(error).split())
+  if not isinstance(error, MemoryError) and 'RESOURCE_EXHAUSTED' not in reason:
+    return None
+  told = f' ({reason[:200]})' if reason else ''
+  return (
+    f'there is too little memory{told}; give a smaller batch or smaller '
+    'settings.'
+  )
+
+
 def run(main: Callable[[list[str]], int | None]) -> None:
   """Runs `main` with the positional arguments; returns its exit status."""
 
@@ -149,11 +164,12 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     # Orbax leaves some when there are too many open files.
     warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
     try:
-      return main(argv[1:])
+      with files.system_errors(Path('.')):
+        return main(argv[1:])
     except UserError as error:
       sys.exit(f'error: {error}')
-    except (AssertionError, RuntimeError):
-      if not (problem := _no_device()):
+    except (AssertionError, MemoryError, RuntimeError) as error:
+      if not (problem := _too_little_memory(error) or _no_device()):
         raise
       sys.exit(f'error: {problem}')
 

@@ -21,7 +21,7 @@ def find(name: str) -> Path:
   path = Path(name)
   if path.is_file():
     return path
-  if path.parent in (Path('.'), Path('configs')):
+  if path.name and path.parent in (Path('.'), Path('configs')):
     for folder in (Path('configs'), _shipped_folder()):
       file = folder / path.with_suffix('.py').name
       if file.is_file():
@@ -30,7 +30,7 @@ def find(name: str) -> Path:
   near = difflib.get_close_matches(path.stem, shipped, 1)
   hint = f'did you mean {near[0]}?' if near else 'give a path or a name:'
   raise UserError(
-    f'there is no config file {name}; {hint} hg_jax has {", ".join(shipped)}.'
+    f'there is no config file {name!r}; {hint} hg_jax has {", ".join(shipped)}.'
   )
 
 
@@ -46,8 +46,8 @@ def load(name: str) -> Config:
   try:
     exec(compile(path.read_bytes(), path, 'exec'), module)
     config = module['get_config']() if 'get_config' in module else None
-  # The file is the user's code, which can fail in any way.
-  except Exception as error:
+  # The file is the user's code, which can fail in any way, also by exit().
+  except (Exception, SystemExit) as error:
     raise UserError(f'{path}{_line(path, error)}: {_reason(error)}') from error
   if 'get_config' not in module:
     raise UserError(f'{path} defines no get_config().')
@@ -63,7 +63,7 @@ def _name(value: object) -> str:
   return 'None' if value is None else f'a {type(value).__name__}'
 
 
-def _line(path: Path, error: Exception) -> str:
+def _line(path: Path, error: BaseException) -> str:
   """Returns ', line 3' for the last line of the file that led to the error."""
   if isinstance(error, SyntaxError) and error.filename == str(path):
     return f', line {error.lineno}'
@@ -72,7 +72,7 @@ def _line(path: Path, error: Exception) -> str:
   return f', line {lines[-1]}' if lines else ''
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
   if isinstance(error, SyntaxError):
     return error.msg
   return f'{type(error).__name__}: {error}'.removesuffix(': ')

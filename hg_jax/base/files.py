@@ -17,6 +17,22 @@ import filelock
 from hg_jax.base.errors import UserError
 
 
+def expand_home(path: str | Path) -> Path:
+  """Puts the user's home in the place of ~, and ann's in that of ~ann.
+
+  Raises:
+    UserError: no such home is known, and no file has such a name.
+  """
+  expanded = os.path.expanduser(path)
+  if expanded.startswith('~') and not os.path.lexists(path):
+    user = Path(path).parts[0]
+    raise UserError(
+      f'{path} begins with {user}, and no home is known for it; give the whole '
+      f'path, or ./{path} for a file of this name.'
+    )
+  return Path(expanded)
+
+
 def open_to_read(path: Path) -> BinaryIO:
   """Opens a file; a pipe that nobody writes to is empty, and does not wait."""
   file = open(path, 'rb', opener=_open_at_once)

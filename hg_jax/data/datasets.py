@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
@@ -26,7 +27,7 @@ def folders(config: Config) -> list[Path]:
   names = [name.strip() for name in config.data.dir.split(',')]
   if not all(names):
     raise UserError(f'config.data.dir is {config.data.dir!r}: name folders.')
-  return [Path(name).expanduser() for name in names]
+  return [files.expand_home(name) for name in names]
 
 
 def read(config: Config, split: str) -> Crops:

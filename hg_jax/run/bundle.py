@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
@@ -27,7 +28,7 @@ _IN_THE_BOX = Path(__file__).parents[1] / 'weights' / 'person128'
 
 def folder_of(workdir: str | Path) -> Path:
   """The folder of a run, or of the network in the box under its name."""
-  return _IN_THE_BOX if workdir == BOX else Path(workdir).expanduser()
+  return _IN_THE_BOX if workdir == BOX else files.expand_home(workdir)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -1,4 +1,6 @@
+import errno
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ import jax
 import pytest
 
 from hg_jax.base import command
+from hg_jax.base.errors import UserError
 
 
 @pytest.fixture
@@ -28,11 +31,55 @@ def no_cache(monkeypatch):
     ('--output=a~b', '--output=a~b'),
     ('--config=~/adam.py', '--config=/home/me/adam.py'),
     ('photo~1.jpg', 'photo~1.jpg'),
+    ('~/photo.jpg', '/home/me/photo.jpg'),  # also after --flag
+    ('a,~b.jpg', 'a,~b.jpg'),
   ],
 )
 def test_expand_home_of_every_flag(monkeypatch, argument, expanded):
   monkeypatch.setenv('HOME', '/home/me')
   assert command._expand_home(argument) == expanded
+
+
+@pytest.mark.parametrize('argument', ['--workdir=a,~nobody_here/run', '~'])
+def test_expand_home_names_a_home_that_is_not_known(monkeypatch, argument):
+  monkeypatch.delenv('HOME')
+  monkeypatch.setattr('os.getuid', lambda: 2**31 - 7)  # of no user
+  with pytest.raises(UserError, match=r'~.* begins .*no home is known for it'):
+    command._expand_home(argument)
+
+
+def test_expand_home_leaves_a_file_whose_name_begins_so(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / '~nobody_here').write_text('')
+  assert command._expand_home('~nobody_here') == '~nobody_here'
+
+
+FAILURES = {
+  'no memory': (MemoryError('for 7 TiB'), r'little memory \(for 7 TiB\)'),
+  'no memory, no words': (MemoryError(), 'little memory;'),
+  "none of XLA's": (
+    jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: for\n9 bytes'),
+    r'little memory \(RESOURCE_EXHAUSTED: for 9 bytes\)',
+  ),
+  'an error of the system': (
+    OSError(errno.ENAMETOOLONG, 'File name too long', 'xxx'),
+    'xxx: File name too long',
+  ),
+}
+
+
+@pytest.mark.parametrize('failure', FAILURES)
+def test_run_says_in_a_line_what_the_machine_refuses(failure, monkeypatch):
+  error, line = FAILURES[failure]
+
+  def main(_):
+    raise error
+
+  monkeypatch.setattr('absl.app.run', lambda main, **_: main(['command']))
+  with pytest.raises(SystemExit) as end:
+    command.run(main)
+  assert re.match(f'error: .*{line}', str(end.value.code))
+  assert '\n' not in end.value.code
 
 
 def test_cache_compilations_in_the_users_folder(
