@@ -99,7 +99,11 @@ def define_flags() -> None:
     'smooth', False, 'In videos, smooth the joints of tracks (One-Euro).'
   )
   flags.DEFINE_integer(
-    'batch_size', 8, 'People that the network takes at a time.', lower_bound=1
+    'batch_size',
+    8,
+    'People that the network takes at a time.',
+    lower_bound=1,
+    upper_bound=1024,
   )
 
 

@@ -38,9 +38,9 @@ def _setting(default: Any, **allowed: Any):
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Model:
-  stacks: int = _setting(8, least=1)
+  stacks: int = _setting(8, least=1, most=64)
   # Channels of every hourglass.
-  features: int = _setting(256, least=4, multiple_of=4)
+  features: int = _setting(256, least=4, most=4096, multiple_of=4)
   # Of the computation.
   dtype: str = _setting('float32', choices=('float32', 'bfloat16'))
   # BatchNorm statistics over the whole batch, whatever the number of devices.
@@ -62,12 +62,12 @@ class Data:
   dir: str = 'data/mpii'
   # Of the examples, for each of several datasets: (2, 1) shows the first
   # twice as often as the second. None: everyone as often.
-  shares: tuple[float, ...] = _setting((), above=0)
+  shares: tuple[float, ...] = _setting((), least=1e-6, most=1e6)
   # Px of the network's input; heatmaps have a quarter. Two halvings lead to
   # the heatmap and four more to the hourglass's bottom.
-  image_size: int = _setting(256, least=64, multiple_of=64)
+  image_size: int = _setting(256, least=64, most=4096, multiple_of=64)
   # Px of the heatmap; PORT: heatmap size / 64.
-  sigma: float = _setting(1.0, above=0, most=64)
+  sigma: float = _setting(1.0, least=0.1, most=64)
   # Keep the decoded crops on every device and make the inputs there; it takes
   # 0.6 MB a person at 448 px, and needs neither host cores nor TensorFlow.
   resident: bool = False
@@ -110,7 +110,7 @@ class Optimizer:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Evaluate:
-  batch_size: int = _setting(32, least=1)
+  batch_size: int = _setting(32, least=1, most=4096)
   flip_test: bool = True
   # How a heatmap becomes a joint, also of `predict` and `export`: the
   # originals' quarter of a pixel towards the higher neighbor, or 'dark'.
@@ -128,10 +128,10 @@ class Config:
   evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
   seed: int = _setting(0, least=0)
   # Over all devices of all machines.
-  batch_size: int = _setting(16, least=1)
+  batch_size: int = _setting(16, least=1, most=65_536)
   # Into how many parts each device divides its share of the batch; it takes
   # one after the other, to save memory. BatchNorm sees a part at a time.
-  accumulate_steps: int = _setting(1, least=1)
+  accumulate_steps: int = _setting(1, least=1, most=65_536)
   steps: int = _setting(200_000, least=1)
   # Keep a moving average of the weights. It is evaluated as well, and used
   # instead of the weights; 0 keeps none, 0.999 is usual.

@@ -66,13 +66,19 @@ def read_training(config: Config) -> Crops:
 
   Raises:
     UserError: as `records.read`, or a dataset has none of the joints, or
-      there are not as many shares as datasets.
+      there are not as many shares as datasets, or one is never shown.
   """
   paths, shares = folders(config), config.data.shares
   if shares and (len(shares) != len(paths) or min(shares) <= 0):
     raise UserError(
       f'config.data.shares is {shares}: give {len(paths)} numbers above 0, '
       'one for each of config.data.dir.'
+    )
+  # Of every 1,000 examples each dataset has its share, in whole examples.
+  if shares and min(shares) < 0.002 * sum(shares):
+    raise UserError(
+      f'config.data.shares is {shares}: each must be at least 0.002 of their '
+      'sum, or its dataset is hardly ever shown; leave it out.'
     )
   crops = [
     records.read(path, 'train', skip_corrupt=config.data.skip_corrupt)

@@ -146,6 +146,12 @@ def test_folders_are_named_and_may_have_spaces():
     datasets.folders(Config(data=Data(dir='a,')))
 
 
+def test_share_that_is_never_shown_is_refused(prepared, other):
+  union_of(prepared, other, shares=(0.004, 1))
+  with pytest.raises(UserError, match='must be at least 0.002 of their sum'):
+    union_of(prepared, other, shares=(1e-4, 1))
+
+
 def test_shares_of_another_number_are_refused(prepared, other):
   with pytest.raises(UserError, match='give 2 numbers above 0'):
     union_of(prepared, other, shares=(1,))
