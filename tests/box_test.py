@@ -13,6 +13,7 @@ import pytest
 from hg_jax import Predictor
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config, Data, Model
+from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import boxes, mpii, records
 from hg_jax.evaluation import inference
@@ -42,6 +43,13 @@ def test_predict_needs_no_workdir_and_says_what_looks(prepared, tmp_path):
   assert done.returncode == 0, done.stderr
   assert 'the network in the box, person128' in done.stdout
   assert (tmp_path / f'{photo.stem}_overlay.jpg').exists()
+
+
+def test_box_has_no_checkpoint_to_choose():
+  config = run_config.load(BOX)
+  for which in ('7', '', '-1'):
+    with pytest.raises(UserError, match=f"no checkpoint '{which}'; leave out"):
+      inference.load_variables(BOX, config, which)
 
 
 def test_training_from_the_box_keeps_joints_of_the_same_name(tmp_path):

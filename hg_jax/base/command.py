@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import math
 import os
 import sys
 import tempfile
@@ -55,7 +56,18 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   it is in --flag=~/folder and within quotes.
   """
   with _one_line(argv):
-    return flags.FLAGS([_expand_home(argument) for argument in argv])
+    arguments = flags.FLAGS([_expand_home(argument) for argument in argv])
+    _require_finite()
+    return arguments
+
+
+def _require_finite() -> None:
+  """Refuses NaN and infinity, with which no number compares as it should."""
+  for name in flags.FLAGS:
+    value = flags.FLAGS[name].value
+    is_setting = '.' in name  # which `config_lib.check` knows more of
+    if isinstance(value, float) and not math.isfinite(value) | is_setting:
+      raise UserError(f'--{name} is {value}; it must be a finite number.')
 
 
 def _expand_home(argument: str) -> str:

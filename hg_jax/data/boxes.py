@@ -26,6 +26,9 @@ Box = tuple[float, float, float, float]
 # allows as much about a person's height (SPEC 2.1).
 ROOM = 1.25
 PERSON = 1  # COCO's category
+# Of a box's longer side over the image's: nothing is seen of a person who is
+# so small in the square, whose px fill memory.
+_MOST = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +143,18 @@ def square(
   """Center and side of the square that the network sees of a box.
 
   Raises:
-    UserError: the box is none, or lies outside an image of this size.
+    UserError: the box is none, or lies outside an image of this size, or is
+      many times as large.
   """
   x, y, w, h = box_of(box)
   if x >= width or y >= height or x + w <= 0 or y + h <= 0:
     raise UserError(
       f'box {box} lies outside the image of {width} x {height} px.'
+    )
+  if max(w, h) > _MOST * max(width, height):
+    raise UserError(
+      f'box {box} is more than {_MOST} times as large as the image of {width} '
+      f'x {height} px.'
     )
   return np.array([x + w / 2, y + h / 2]), ROOM * max(w, h)
 
@@ -163,11 +172,11 @@ def read_boxes(
   Raises:
     UserError: one is no box, or the file is none of boxes.
   """
-  if box and path:
+  if box is not None and path is not None:
     raise UserError('give --box or --boxes, not both.')
-  if box:
+  if box is not None:
     return Boxes(everywhere=[Person(box_of(box))])
-  if not path:
+  if path is None:
     return Boxes()
   is_mot = Path(path).suffix.lower() in ('.txt', '.csv')
   try:

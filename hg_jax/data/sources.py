@@ -27,7 +27,8 @@ def find(
 
   Args:
     patterns: files, folders, patterns such as 'a/**/*.jpg', '@list.txt' or
-      '-' for lists of these, URLs, and numbers of cameras.
+      '-' for lists of these (a line each, or NUL after each), URLs, and
+      numbers of cameras.
     output: the folder to write to, whose pictures are left out.
     recursive: look into subfolders.
 
@@ -37,6 +38,8 @@ def find(
   """
   sources = {}
   for pattern in _expand_lists(patterns):
+    if not pattern:
+      raise UserError('a source is the empty text; give the name of a file.')
     path = Path(pattern)
     if '://' in pattern or (pattern.isdecimal() and not path.exists()):
       found = [pattern]
@@ -70,8 +73,9 @@ def _expand_lists(patterns: Iterable[str]) -> Iterable[str]:
     else:
       yield pattern
       continue
-    # Names of files need not be UTF-8.
-    lines = [os.fsdecode(line) for line in data.splitlines() if line.strip()]
+    # As `find -print0` has it. Names of files need not be UTF-8.
+    lines = data.split(b'\0') if b'\0' in data else data.splitlines()
+    lines = [os.fsdecode(line) for line in lines if line.strip()]
     if not lines:
       raise UserError(f'{pattern} lists no files.')
     yield from lines

@@ -112,6 +112,11 @@ def load_variables(
   joints = len(run_config.load_skeleton(workdir).joints)
   like = hourglass.variables_like(config, joints=joints)
   if bundle.is_bundle(workdir):
+    if which not in ('best', 'latest'):
+      raise UserError(
+        f'{workdir} has weights in plain files and no checkpoint {which!r}; '
+        'leave out --checkpoint.'
+      )
     return 0, bundle.load(workdir, like)
   ema = bool(config.ema_decay) if ema is None else ema
   while True:

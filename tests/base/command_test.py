@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from absl import flags
 
 from hg_jax.base import command
 from hg_jax.base.errors import UserError
@@ -52,6 +53,19 @@ def test_expand_home_leaves_a_file_whose_name_begins_so(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   (tmp_path / '~nobody_here').write_text('')
   assert command._expand_home('~nobody_here') == '~nobody_here'
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf', '1e999'])
+def test_parse_flags_refuses_what_is_no_finite_number(value, monkeypatch):
+  values = flags.FlagValues()
+  flags.DEFINE_float('threshold', 0.2, 'Any.', flag_values=values)
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  with pytest.raises(SystemExit) as end:
+    command.parse_flags(['command', f'--threshold={value}'])
+  assert re.fullmatch(
+    r'error: --threshold is (nan|-?inf); it must be a finite number\.',
+    end.value.code,
+  )
 
 
 FAILURES = {

@@ -43,6 +43,18 @@ def test_square_refuses_a_box_outside_the_photo(box):
     boxes.square(box, 100, 50)
 
 
+def test_square_refuses_a_box_that_is_many_images_large():
+  boxes.square((-990, 0, 1000, 1000), 100, 50)
+  with pytest.raises(UserError, match='32 times as large as the image of 100'):
+    boxes.square((-990, 0, 1e9, 1e9), 100, 50)
+
+
+@pytest.mark.parametrize(('box', 'path'), [([], None), (None, '')])
+def test_read_boxes_refuses_an_empty_flag(box, path):
+  with pytest.raises(UserError, match='box|read'):
+    boxes.read_boxes(box, path)
+
+
 def read(tmp_path, content, name='boxes.json', **settings):
   path = tmp_path / name
   path.write_text(content if isinstance(content, str) else json.dumps(content))

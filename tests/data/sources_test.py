@@ -48,6 +48,11 @@ def test_list_names_sources_a_line(photos, tmp_path, monkeypatch):
   assert sources.find([f'@{tmp_path}/list.txt']) == expected
   monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(lines)))
   assert sources.find(['-']) == expected
+  # As `find -print0` has it.
+  (tmp_path / 'list.txt').write_bytes(
+    b'\0'.join([os.fsencode(path) for path in expected] + [b''])
+  )
+  assert sources.find([f'@{tmp_path}/list.txt']) == expected
 
 
 def test_cameras_and_urls_are_no_files():
@@ -80,6 +85,7 @@ def test_sources_are_listed_once(photos):
     ('@{}/list', 'list cannot be read'),
     ('@{}/notes.txt', 'lists no files'),
     ('{}/empty', 'holds no images'),
+    ('', 'a source is the empty text'),  # of an empty variable
   ],
 )
 def test_find_says_what_fits_nothing(photos, pattern, complaint):
