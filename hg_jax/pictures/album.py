@@ -3,6 +3,7 @@
 Axes: P people, K joints.
 """
 
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.pictures import figures, lettering
 
+# Bytes; file systems take 255 with the number, the kind and the suffix.
+_LONGEST = 200
 _SIDE = 384, 1280  # px, least and greatest longer side of an overlay
 
 # Of people, by number. Neighbors differ in hue and lightness.
@@ -111,8 +114,12 @@ class Names:
     self._count = {}  # of files, by stem
 
   def of(self, path: Path | str) -> str:
-    """A new name for a file: its own without suffix, numbered if taken."""
+    """A new name for a file: its own without suffix, numbered if taken.
+
+    One that is too long for what is added to it is cut.
+    """
     stem = Path(path).stem if isinstance(path, Path) else _of_stream(path)
+    stem = _short(stem)
     count = self._count.get(stem, 1)
     while (
       _same(name := stem if count == 1 else f'{stem}_{count}') in self._taken
@@ -121,6 +128,12 @@ class Names:
     self._count[stem] = count
     self._taken.add(_same(name))
     return name
+
+
+def _short(stem: str) -> str:
+  while len(os.fsencode(stem)) > _LONGEST:
+    stem = stem[:-1]
+  return stem
 
 
 def _same(name: str) -> str:

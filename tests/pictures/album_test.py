@@ -100,6 +100,16 @@ def test_names_keep_bytes_that_are_not_utf8():
   assert album.Names([]).of(Path(f'{name}.jpg')) == name
 
 
+@pytest.mark.parametrize('letter', ['x', '\u00e9', os.fsdecode(b'\xff')])
+def test_names_of_long_names_leave_room_for_what_is_added(letter, tmp_path):
+  longest = letter * (251 // len(os.fsencode(letter)))
+  names = album.Names([])
+  made = [names.of(Path(f'{longest}.jpg')) for _ in range(12)]
+  assert len(set(made)) == 12
+  for name in made:
+    (tmp_path / f'{name}_heatmaps_100.png').write_text('')
+
+
 def test_names_of_many_files_are_made_at_once():
   names = album.Names([])
   made = {names.of(Path(f'{folder}/x.jpg')) for folder in range(20_000)}
