@@ -53,8 +53,14 @@ def find(names: Iterable[str], folder: Path) -> dict[str, Path]:
 def _index(folder: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
   """Lists the files below a folder by their paths, and by ends of these."""
   files, ends = {}, defaultdict(list)
+  # The real folders that lead to each: a link back to one would never end.
+  above = {os.fspath(folder): {os.path.realpath(folder)}}
   for directory, folders, names in os.walk(folder, followlinks=True):
-    folders.sort()
+    before = above.pop(directory)
+    real = {f: os.path.realpath(os.path.join(directory, f)) for f in folders}
+    folders[:] = sorted(f for f in folders if real[f] not in before)
+    for inner in folders:
+      above[os.path.join(directory, inner)] = before | {real[inner]}
     inside = Path(directory).relative_to(folder)
     for name in sorted(names):
       path = Path(directory, name)

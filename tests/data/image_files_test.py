@@ -50,3 +50,16 @@ def test_find_takes_every_unicode_form(tmp_path, disk, name):
   name = unicodedata.normalize(name, 'Zürich/é.jpg')
   tree(tmp_path, file)
   assert image_files.find([name], tmp_path) == {name: tmp_path / file}
+
+
+def test_find_ends_where_links_lead_back(tmp_path):
+  for folder in ('a', 'b'):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / f'{folder}.jpg').write_text('')
+  for number in range(9):
+    (tmp_path / 'a' / f'up{number}').symlink_to('..')
+    (tmp_path / 'b' / f'over{number}').symlink_to('../a')
+  assert image_files.find(['b/over3/a.jpg', 'b/b.jpg'], tmp_path) == {
+    'b/over3/a.jpg': tmp_path / 'b/over3/a.jpg',
+    'b/b.jpg': tmp_path / 'b/b.jpg',
+  }
