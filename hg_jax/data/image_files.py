@@ -18,11 +18,13 @@ def find(names: Iterable[str], folder: Path) -> dict[str, Path]:
   are the same in every Unicode form.
 
   Raises:
-    UserError: two files, or two names for one file, fit equally well.
+    UserError: two files, or two names for one file, fit equally well, or a
+      name is not Unicode, which prepared people cannot hold.
   """
   files, ends = _index(folder)
   found, names_of = {}, defaultdict(set)
   for name in dict.fromkeys(names):
+    _require_text(name)
     parts = _parts(name)
     exact = files.get('/'.join(parts))
     deeper = ends.get('/'.join(parts), [])
@@ -48,6 +50,16 @@ def find(names: Iterable[str], folder: Path) -> dict[str, Path]:
         'of the annotations begin at as --images.'
       )
   return found
+
+
+def _require_text(name: str) -> None:
+  try:
+    name.encode()
+  except UnicodeEncodeError as error:
+    raise UserError(
+      f'the annotated image {ascii(name)} has a name that is not Unicode; '
+      'rename it, in the annotations too.'
+    ) from error
 
 
 def _index(folder: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:

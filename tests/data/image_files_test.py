@@ -63,3 +63,8 @@ def test_find_ends_where_links_lead_back(tmp_path):
     'b/over3/a.jpg': tmp_path / 'b/over3/a.jpg',
     'b/b.jpg': tmp_path / 'b/b.jpg',
   }
+
+
+def test_find_refuses_a_name_that_is_not_unicode(tmp_path):
+  with pytest.raises(UserError, match=r"'a\\udcff.jpg' has a name that is not"):
+    image_files.find(['a\udcff.jpg'], tmp_path)
