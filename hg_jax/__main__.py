@@ -10,7 +10,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from hg_jax.base import files
+from hg_jax.base.errors import as_command
 
 
 def commands() -> dict[str, str]:
@@ -26,7 +26,7 @@ def main() -> None:
   """Runs the command that the first argument names, or lists them all."""
   lines = commands()
   if len(sys.argv) < 2 or sys.argv[1] in ('help', '-h', '--help'):
-    with files.commanded():
+    with as_command():
       print('usage: hg-jax COMMAND [ARGUMENTS]\n')
       for name, line in lines.items():
         print(f'  {name:<{max(map(len, lines))}}  {line}')

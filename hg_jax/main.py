@@ -23,7 +23,7 @@ from hg_jax.base.command import (
   run,
 )
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.data import datasets, records
 from hg_jax.evaluation import report
 from hg_jax.run import bundle, processes, run_config, signals
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     if FLAGS.mode == 'train':
       train_run(config, workdir, profile=FLAGS.profile)
     output = Path(FLAGS.output or workdir)
-    with files.system_errors(output):
+    with system_errors(output):
       report.evaluate_run(
         workdir,
         config,
@@ -119,7 +119,7 @@ def _begin_folder(
   skeleton = records.read_skeleton(data_dir)
   if (workdir / 'config.json').exists():
     run_config.require_same_joints(workdir, skeleton)
-  with files.system_errors(workdir):
+  with system_errors(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     held.enter_context(files.locked(workdir))
     run_config.save(workdir, config, skeleton)

@@ -16,7 +16,7 @@ from ml_collections import config_flags
 from hg_jax.base import config as config_lib
 from hg_jax.base import config_files, files
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, as_command
 
 
 def define_config(help_text: str) -> None:
@@ -176,8 +176,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     # Orbax leaves some when there are too many open files.
     warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
     try:
-      with files.system_errors(Path('.')):
-        return main(argv[1:])
+      return main(argv[1:])
     except UserError as error:
       sys.exit(f'error: {error}')
     except (AssertionError, MemoryError, RuntimeError) as error:
@@ -185,5 +184,5 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         raise
       sys.exit(f'error: {problem}')
 
-  with files.commanded():
+  with as_command():
     app.run(guarded, flags_parser=parse_flags)

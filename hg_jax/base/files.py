@@ -1,11 +1,9 @@
-"""Opens and writes files, locks a folder, parses JSON; system errors."""
+"""Opens and writes files, parses JSON, and locks a folder for one process."""
 
 import gzip
 import json
 import os
-import signal
 import socket
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,58 +94,3 @@ def locked(folder: Path) -> Iterator[None]:
   with lock:
     write(holder, f'process {os.getpid()} on {socket.gethostname()}')
     yield
-
-
-@contextmanager
-def commanded() -> Iterator[None]:
-  """Ends a command with one line at an error of the system.
-
-  It may be met by a file, or by what is printed while entered.
-  """
-  # None where they are closed, as by `... >&-`.
-  sys.stdout = sys.stdout or open(os.devnull, 'w')
-  sys.stderr = sys.stderr or open(os.devnull, 'w')
-  try:
-    try:
-      yield
-    finally:
-      _flush()
-  except BrokenPipeError:
-    # Our reader ended first, as in `... | head`.
-    sys.exit(128 + signal.SIGPIPE)
-  except OSError as error:
-    if not error.strerror:
-      raise
-    sys.exit(f'error: {_of_system(error, "the output, or a file")}')
-
-
-def _flush() -> None:
-  try:
-    sys.stdout.flush()
-  except OSError:
-    # Python would try again at its end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise
-
-
-def _of_system(error: OSError, place: Path | str) -> str:
-  reason = error.strerror or ' '.join(str(error).split())
-  return (
-    f'{error.filename or place}: {reason}; mend that and give the same command '
-    'again.'
-  )
-
-
-@contextmanager
-def system_errors(folder: Path) -> Iterator[None]:
-  """Raises a UserError for an error of the system, such as a full disk.
-
-  Args:
-    folder: to be named if the system does not name a file.
-  """
-  try:
-    yield
-  except BrokenPipeError:
-    raise  # Nobody reads our lines any more.
-  except OSError as error:
-    raise UserError(_of_system(error, folder)) from error

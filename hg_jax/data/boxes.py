@@ -28,7 +28,7 @@ ROOM = 1.25
 PERSON = 1  # COCO's category
 # Of a box's longer side over the image's: nothing is seen of a person who is
 # so small in the square, whose px fill memory.
-_MOST = 32
+MOST = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,9 +151,9 @@ def square(
     raise UserError(
       f'box {box} lies outside the image of {width} x {height} px.'
     )
-  if max(w, h) > _MOST * max(width, height):
+  if max(w, h) > MOST * max(width, height):
     raise UserError(
-      f'box {box} is more than {_MOST} times as large as the image of {width} '
+      f'box {box} is more than {MOST} times as large as the image of {width} '
       f'x {height} px.'
     )
   return np.array([x + w / 2, y + h / 2]), ROOM * max(w, h)

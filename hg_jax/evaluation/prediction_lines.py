@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hg_jax.base import files
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.boxes import PERSON
 from hg_jax.data.sources import Source
@@ -188,7 +188,7 @@ class PredictionLines:
     """
     self._state['finished_videos'][str(video)] = problem
     self._unfinished.pop(str(video), None)
-    with files.system_errors(self._settings_path):
+    with system_errors(self._settings_path):
       self._save_state()
 
   def close(self) -> None:

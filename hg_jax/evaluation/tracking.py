@@ -5,7 +5,7 @@ Axes: K joints.
 
 import numpy as np
 
-from hg_jax.data.boxes import ROOM, Box
+from hg_jax.data.boxes import MOST, ROOM, Box
 
 SEEN = 0.1  # a joint's score from which it counts as found
 
@@ -35,7 +35,8 @@ def box_around(
   low, high = found.min(axis=0), found.max(axis=0)
   side = float((high - low).max()) * _SQUARE / ROOM
   x, y = (low + high) / 2 + [0, _BELOW * side * ROOM]
-  if side < 2 or not (0 <= x < width and 0 <= y < height):
+  fits = 2 <= side <= MOST * max(width, height)
+  if not (fits and 0 <= x < width and 0 <= y < height):
     return None
   corner = round(float(x - side / 2), 1), round(float(y - side / 2), 1)
   return (*corner, round(side, 1), round(side, 1))

@@ -10,10 +10,9 @@ import jax
 import numpy as np
 import optax
 
-from hg_jax.base import files
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import datasets, examples, images, resident
 from hg_jax.data.records import Crops
@@ -123,7 +122,7 @@ def train_and_evaluate(
 @contextmanager
 def _failures_explained(config: Config, workdir: Path) -> Iterator[None]:
   """Raises a UserError for a full memory or an error of the system."""
-  with files.system_errors(workdir):
+  with system_errors(workdir):
     try:
       yield
     except jax.errors.JaxRuntimeError as error:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hg_jax.data import boxes
 from hg_jax.evaluation import tracking
 
 SURE = np.ones(16)
@@ -36,6 +37,13 @@ def test_box_needs_half_of_the_joints():
   scores = np.where(np.arange(16) < 7, 1.0, 0.0)
   assert tracking.box_around(person((9, 9), 9), scores, 99, 99) is None
   assert tracking.box_around(np.full((16, 2), 9.0), SURE, 99, 99) is None
+
+
+def test_no_box_is_about_joints_far_beyond_the_image():
+  # Else the boxes of a network that knows nothing grow from frame to frame.
+  far = tracking.box_around(person((320, 240), 9_000), SURE, 640, 480)
+  assert boxes.square(far, 640, 480)[1] > 9_000
+  assert tracking.box_around(person((320, 240), 90_000), SURE, 640, 480) is None
 
 
 def test_track_follows_and_returns_to_its_start():
