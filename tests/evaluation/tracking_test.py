@@ -41,9 +41,12 @@ def test_box_needs_half_of_the_joints():
 
 def test_no_box_is_about_joints_far_beyond_the_image():
   # Else the boxes of a network that knows nothing grow from frame to frame.
-  far = tracking.box_around(person((320, 240), 9_000), SURE, 640, 480)
-  assert boxes.square(far, 640, 480)[1] > 9_000
-  assert tracking.box_around(person((320, 240), 90_000), SURE, 640, 480) is None
+  def about(size):  # the middle of the image, which lies below the joints'
+    return tracking.box_around(person((320, 240 - below * size), size), *rest)
+
+  below, rest = 1.455 * 0.036, (SURE, 640, 480)
+  assert about(9_000)[2] == pytest.approx(9_000 * 1.455 / boxes.ROOM, abs=0.1)
+  assert about(90_000) is None
 
 
 def test_track_follows_and_returns_to_its_start():
