@@ -84,6 +84,8 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
       # In this order: some formats decode to find their EXIF data, and TIFF
       # is turned, and forgets its orientation, while it is decoded.
       deep = photo.mode.startswith('I;16') or ';16' in str(photo.tile)
+      if photo.mode in ('I', 'F') and not deep:
+        raise UserError(f'{path} has 32 bits a channel; save it with 8 or 16.')
       orientation = photo.getexif().get(_ORIENTATION, 1)
       picture = _deep_pixels(photo, data) if deep else _pixels(photo)
       turned = photo.format == 'TIFF'
@@ -123,8 +125,6 @@ def _read_bytes(path: Path) -> bytes:
 
 def _pixels(photo: Image.Image) -> np.ndarray:  # u8[H, W, 3] RGB
   photo.load()
-  if photo.mode in ('I', 'F'):
-    raise ValueError('32 bits a channel are not 8 or 16')
   return np.array(photo if photo.mode == 'RGB' else photo.convert('RGB'))
 
 

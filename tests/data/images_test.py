@@ -236,6 +236,13 @@ def _set_orientation(data, orientation):
       struct.pack_into('<HHIHH', data, entry, 0x0112, 3, 1, orientation, 0)
 
 
+@pytest.mark.parametrize('dtype', [np.int32, np.float32])
+def test_read_says_that_32_bits_are_too_many(dtype, tmp_path):
+  Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / 'depth.tif')
+  with pytest.raises(UserError, match='depth.tif has 32 bits a channel; save'):
+    images.read_upright(tmp_path / 'depth.tif')
+
+
 def test_read_refuses_too_many_pixels_before_decoding(tmp_path):
   path = tmp_path / 'photo.png'
   Image.new('1', (12_000, 12_000)).save(path)
