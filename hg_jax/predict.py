@@ -21,7 +21,6 @@ end, and the exit status is 1.
 
 import os
 import sys
-import zlib
 from pathlib import Path
 
 import cv2
@@ -130,7 +129,7 @@ def main(argv: list[str]) -> int:
   )
   predictions = PredictionLines(
     output,
-    _what_lines_depend_on(predictor),
+    _what_lines_depend_on(predictor, boxes),
     predictor.skeleton,
     overwrite=FLAGS.overwrite,
   )
@@ -168,14 +167,13 @@ def _settings(found: list[Source]) -> Settings:
   )
 
 
-def _what_lines_depend_on(predictor: Predictor) -> dict:
-  boxes = FLAGS.boxes and zlib.crc32(Path(FLAGS.boxes).read_bytes())
+def _what_lines_depend_on(predictor: Predictor, boxes: Boxes) -> dict:
   return {
     'workdir': str(bundle.folder_of(FLAGS.workdir).resolve()),
     'step': predictor.step,
     'flip_test': FLAGS.flip_test,
     'box': FLAGS.box,
-    'boxes': boxes and f'{FLAGS.boxes} ({boxes:08x})',
+    'boxes': FLAGS.boxes and f'{FLAGS.boxes} ({boxes.crc32:08x})',
     'min_score': FLAGS.min_score,
     'search': FLAGS.search,
     'track': FLAGS.track,

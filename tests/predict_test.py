@@ -3,12 +3,14 @@
 import contextlib
 import io
 import json
+import os
 import re
 import signal
 import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -578,11 +580,12 @@ def test_large_sets_are_drawn_in_part(tiny_predictor, tmp_path):
   ]
 
 
-def command(*arguments):
+def command(*arguments, **settings):
   return subprocess.run(
     [sys.executable, '-m', 'hg_jax.predict', *map(str, arguments)],
     capture_output=True,
     text=True,
+    **settings,
   )
 
 
@@ -597,6 +600,27 @@ def test_command_ends_with_1_if_a_file_was_unreadable(tiny_run, tmp_path):
   assert re.search('error: .*broken.jpg is not an image', result.stderr)
   assert 'Traceback' not in result.stderr
   assert len((output / 'predictions.jsonl').read_text().splitlines()) == 1
+
+
+def test_boxes_are_read_from_a_pipe(tiny_run, tmp_path):
+  save(tmp_path / 'photo.png')
+  pipe = tmp_path / 'boxes.json'
+  os.mkfifo(pipe)
+  text = json.dumps({'photo.png': [[1, 2, 30, 40]]})
+  with ThreadPoolExecutor() as pool:
+    pool.submit(pipe.write_text, text)
+    result = command(
+      tmp_path / 'photo.png',
+      f'--workdir={tiny_run}',
+      f'--boxes={pipe}',
+      f'--output={tmp_path / "output"}',
+      timeout=60,
+    )
+  assert result.returncode == 0
+  (line,) = (tmp_path / 'output' / 'predictions.jsonl').read_text().splitlines()
+  assert json.loads(line)['people'][0]['box'] == [1, 2, 30, 40]
+  settings = (tmp_path / 'output' / 'settings.json').read_text()
+  assert f'({zlib.crc32(text.encode()):08x})' in settings
 
 
 def test_command_goes_on_after_sigterm(tiny_run, tmp_path):

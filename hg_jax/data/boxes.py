@@ -11,6 +11,7 @@ They are read from three kinds of files:
 
 import dataclasses
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,12 +58,14 @@ class Boxes:
     files: the people of files, by a path, name, stem or number.
     frames: the people of the one video's frames, counted from 0, or None.
     image_ids: COCO's, by name.
+    crc32: of the file they were read from, 0 without one.
   """
 
   everywhere: list[Person] | None = None
   files: dict[str, list[Person]] = dataclasses.field(default_factory=dict)
   frames: dict[int, list[Person]] | None = None
   image_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+  crc32: int = 0
 
   def of(self, source: Path | str) -> list[Person] | None:
     """The people of an image or of all frames; None: the whole is one."""
@@ -188,9 +191,10 @@ def read_boxes(
     form = 'text' if is_mot else 'JSON'
     raise UserError(f'{path} is not {form}: {error}.') from error
   try:
-    return (_from_mot if is_mot else _from_json)(given, min_score)
+    found = (_from_mot if is_mot else _from_json)(given, min_score)
   except UserError as error:
     raise UserError(f'{path}: {error}') from error
+  return dataclasses.replace(found, crc32=zlib.crc32(data))
 
 
 def _from_json(given: object, min_score: float) -> Boxes:
