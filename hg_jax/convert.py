@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -215,7 +216,10 @@ def load(path: Path) -> dict[str, np.ndarray]:
   """
   torch = _import_torch(f'reading {path}')
   try:
-    with torch.serialization.safe_globals(_harmless()):
+    with (
+      torch.serialization.safe_globals(_harmless()),
+      warnings.catch_warnings(action='ignore'),  # We say what is wrong.
+    ):
       saved = torch.load(path, map_location='cpu', weights_only=True)
   except OSError as error:
     raise UserError(f'cannot read {path}: {error.strerror}') from error

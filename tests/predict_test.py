@@ -168,7 +168,7 @@ def folder(path):
 SAME = object()  # as for PHOTO itself, to the bit
 HOSTILE = [
   # what it is called, what it is, its box, and the complaint or the answer
-  ('empty.jpg', empty, None, 'empty.jpg is not an image'),
+  ('empty.jpg', empty, None, 'empty.jpg is empty'),
   ('text.jpg', text, None, 'text.jpg is not an image'),
   ('video.jpg', renamed_video, None, 'video.jpg is a video, not an image'),
   ('cut.jpg', cut_short, None, 'cut.jpg is truncated'),
@@ -193,7 +193,7 @@ HOSTILE = [
   ('photo.png', save, '0,0,0,9', 'must be x,y,width,height'),
   ('photo.png', save, 'nan,0,9,9', 'must be x,y,width,height'),
   ('photo.png', save, '1,2,3', 'must be x,y,width,height'),
-  ('photo.png', save, '-1e6,-1e6,2e6,2e6', None),
+  ('photo.png', save, '-1e6,-1e6,2e6,2e6', 'more than 32 times as large'),
   ('text.mp4', text, None, 'text.mp4 is not a video'),
   ('missing.mp4', nothing, None, 'missing.mp4 cannot be read'),
   ('cut.avi', video_cut_short, None, 'cut.avi is cut short: .* of 20'),
