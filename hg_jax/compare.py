@@ -26,7 +26,7 @@ from pathlib import Path
 from absl import flags
 from matplotlib.figure import Figure
 
-from hg_jax.base import command
+from hg_jax.base import command, files
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
 from hg_jax.evaluation import comparison, finished
@@ -161,10 +161,8 @@ def write(
   }
   try:
     output.mkdir(parents=True, exist_ok=True)
-    (output / 'table.md').write_text(
-      comparison.markdown(runs, published), 'utf-8'
-    )
-    (output / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
+    files.write(output / 'table.md', comparison.markdown(runs, published))
+    files.write(output / 'table.json', json.dumps(table, indent=2) + '\n')
     figure7 = bars_by_joint(runs, published, convention)
     plots.save(figure7, output / 'figure7')
     plots.save(curves_of_validation(runs, convention), output / 'figure8')

@@ -10,6 +10,7 @@ PORT's identity residuals, and the batch counts of its BatchNorms (SPEC 1.1,
 1.2). From PORT these are dropped; to PORT they are zeros.
 """
 
+import io
 import re
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from hg_jax.base import config
+from hg_jax.base import config, files
 from hg_jax.base.command import run
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
@@ -230,10 +231,11 @@ def convert_back(workdir: Path, output: Path, which: str) -> None:
     _PREFIX + name: torch.from_numpy(np.array(value))
     for name, value in to_torch(variables).items()
   }
+  buffer = io.BytesIO()
+  torch.save({'state_dict': state_dict}, buffer)
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, 'wb') as file:
-      torch.save({'state_dict': state_dict}, file)
+    files.write(output, buffer.getvalue())
   except OSError as error:
     raise UserError(f'cannot write {output}: {error.strerror}.') from error
   print(f'{output}: from {workdir}, step {step}')

@@ -34,6 +34,7 @@ import jax.export
 import numpy as np
 from absl import flags
 
+from hg_jax.base import files
 from hg_jax.base.command import run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> None:
   data = serialize(config, variables, skeleton, flip_test=FLAGS.flip_test)
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(data)
+    files.write(output, data)
   except OSError as error:
     raise UserError(f'cannot write {output}: {error.strerror}.') from error
   size = config.data.image_size

@@ -290,7 +290,7 @@ def plot(files: Sequence[Predictions], truth: Truth, path: Path) -> None:
     title=f'{metric.name().partition("@")[0]} on the {truth.name}',
   )
   try:
-    figure.savefig(path, dpi=150)
+    plots.write(figure, path, dpi=150)
   except (OSError, ValueError) as error:
     raise UserError(f'cannot write the picture {path}: {error}') from error
 

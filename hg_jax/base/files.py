@@ -42,17 +42,33 @@ def _open_at_once(path: str, flags: int) -> int:
   return os.open(path, flags | os.O_NONBLOCK)
 
 
-def write(path: Path, text: str) -> None:
-  """Writes a file that is the old one or the new one, whatever happens."""
-  new = path.with_name(f'.{path.name}.new')
+def write(path: Path, contents: str | bytes) -> None:
+  """Writes a file that is the old one or the new one, whatever happens.
+
+  Links are followed. What is no file, such as /dev/stdout, is written to.
+  """
+  if isinstance(contents, str):
+    contents = contents.encode()
   try:
-    with new.open('w') as file:
-      file.write(text)
+    if path.exists() and not path.is_file():
+      path.write_bytes(contents)
+      return
+    target = Path(os.path.realpath(path))
+    _replace(target, contents, new=target.with_name(f'.{target.name}.new'))
+  except OSError as error:
+    error.filename = str(path)  # A full disk does not say of which.
+    raise
+
+
+def _replace(path: Path, contents: bytes, *, new: Path) -> None:
+  try:
+    with new.open('wb') as file:
+      file.write(contents)
       file.flush()
       os.fsync(file.fileno())
     new.replace(path)
-  except OSError as error:
-    error.filename = str(path)  # A full disk does not say of which.
+  except BaseException:
+    new.unlink(missing_ok=True)
     raise
 
 

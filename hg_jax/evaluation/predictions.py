@@ -8,6 +8,7 @@ Axes: P people, n of them in a file, K joints.
 """
 
 import dataclasses
+import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import h5py
 import numpy as np
 import scipy.io
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.people import People
@@ -53,7 +55,8 @@ def write(
   score: np.ndarray,  # f32[P, K]
 ) -> None:
   """Writes predictions.h5, a row per person."""
-  with h5py.File(path, 'w') as file:
+  buffer = io.BytesIO()
+  with h5py.File(buffer, 'w') as file:
     file['joints'] = joints
     file['score'] = score
     file['image_index'] = people.image_index
@@ -61,6 +64,7 @@ def write(
     file['image'] = [
       name.encode(errors='surrogateescape') for name in people.image
     ]
+  files.write(path, buffer.getvalue())
 
 
 def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:

@@ -6,12 +6,14 @@ the predicted joints of person p. Only people who stand well apart from
 others, `RELEASE.single_person`, are scored.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.data import mpii_mat
 from hg_jax.data.people import People
@@ -68,8 +70,10 @@ def write(
       for index, image in images.items()
     ],
   )
+  buffer = io.BytesIO()
+  scipy.io.savemat(buffer, {'pred': pred}, do_compression=True)
   try:
-    scipy.io.savemat(path, {'pred': pred}, do_compression=True)
+    files.write(path, buffer.getvalue())
   except OSError as error:
     raise UserError(f'{path} cannot be written: {error.strerror}.') from error
   return {

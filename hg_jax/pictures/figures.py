@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.pictures import lettering
@@ -222,7 +223,7 @@ def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
   _, encoded = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded.tobytes())
+    files.write(path, encoded.tobytes())
   except OSError as error:
     raise UserError(f'cannot write {path}: {error.strerror}.') from error
 

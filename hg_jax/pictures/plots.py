@@ -4,6 +4,7 @@ Series differ in color, and without color too: bars by hatch, lines by dash
 and marker. The colors are Okabe and Ito's, made for every color vision.
 """
 
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import StrMethodFormatter
+
+from hg_jax.base import files
 
 # Yellow is left out: its lines are not seen on white. There is one hatch, one
 # dash and one marker more than colors, so that a color's next turn looks
@@ -191,8 +194,26 @@ def histograms(values: Mapping[str, np.ndarray], *, title: str) -> Figure:
 def save(figure: Figure, path: pathlib.Path) -> None:
   """Writes `path` with the suffixes .png and .svg."""
   with matplotlib.rc_context(_STYLE):
-    figure.savefig(path.with_suffix('.png'), dpi=150)
-    figure.savefig(path.with_suffix('.svg'), metadata={'Date': None})
+    write(figure, path.with_suffix('.png'), dpi=150)
+    write(figure, path.with_suffix('.svg'), metadata={'Date': None})
+
+
+def write(figure: Figure, path: pathlib.Path, **options) -> None:
+  """Writes one file, in the form of its suffix; PNG if it has none.
+
+  Args:
+    figure: what to write.
+    path: the file.
+    **options: of `Figure.savefig`.
+
+  Raises:
+    OSError: it cannot be written.
+    ValueError: the suffix is of no form that matplotlib writes.
+  """
+  path = path if path.suffix else path.with_suffix('.png')
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format=path.suffix[1:], **options)
+  files.write(path, buffer.getvalue())
 
 
 def _start_of_axis(lowest):

@@ -8,6 +8,7 @@ to predict, evaluate, export or begin from. One comes with the package, under
 the name 'box'.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,11 @@ def save(
     raise UserError(f'{folder} holds a run; give another folder.')
   leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
   path = folder / _FILE
+  buffer = io.BytesIO()
+  np.savez(buffer, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
+    files.write(path, buffer.getvalue())
     run_config.save(folder, config, skeleton)
   except OSError as error:
     raise UserError(f'{folder} cannot be written: {error.strerror}.') from error
