@@ -79,8 +79,9 @@ class PredictionLines:
         self.path.unlink(missing_ok=True)
       if self.path.exists():
         self._read(settings)
-      self._file = self.path.open('ab')
+      # Without it the lines are of no use, to a call that goes on neither.
       self._save_state()
+      self._file = self.path.open('ab')
     except OSError as error:
       raise UserError(
         f'{folder} cannot be written: {error.strerror}.'

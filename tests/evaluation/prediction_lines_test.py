@@ -91,6 +91,15 @@ def test_lines_of_stopped_videos_can_lie_among_others(tmp_path):
   ]
 
 
+def test_folder_that_could_not_be_begun_can_be_begun_again(tmp_path):
+  (tmp_path / 'settings.json').mkdir()  # which no file can take the place of
+  with pytest.raises(UserError, match='cannot be written'):
+    reopen(tmp_path)
+  (tmp_path / 'settings.json').rmdir()
+  reopen(tmp_path).write(record('a.jpg'))
+  assert reopen(tmp_path).done('a.jpg', video=False)
+
+
 def test_full_disk_is_named_as_a_video_ends(tmp_path):
   lines = reopen(tmp_path)
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
