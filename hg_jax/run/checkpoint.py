@@ -298,12 +298,17 @@ def save_weights(
   Raises:
     UserError: `workdir` is not empty.
   """
-  if workdir.exists() and any(workdir.iterdir()):
+  unfinished = workdir / 'unfinished'  # there until all the rest is whole
+  if unfinished.exists():
+    shutil.rmtree(workdir / 'checkpoints', ignore_errors=True)
+  elif workdir.exists() and any(workdir.iterdir()):
     raise UserError(f'{workdir} is not empty; give another folder.')
   workdir.mkdir(parents=True, exist_ok=True)
+  unfinished.touch()
   run_config.save(workdir, config, skeleton)
   checkpoints = Checkpoints(workdir, writable=True)
   checkpoints.save(
     TrainState(step=np.int32(0), variables=variables, opt_state=())
   )
   checkpoints.close()
+  unfinished.unlink()

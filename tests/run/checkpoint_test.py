@@ -249,6 +249,26 @@ def test_an_old_stem_is_refused_with_the_reason(tmp_path):
   checkpoints.close()
 
 
+def test_weights_are_saved_again_after_an_interruption(tmp_path, monkeypatch):
+  first, second = (state(n).variables for n in (1, 2))
+  close = checkpoint.Checkpoints.close
+
+  def interrupted(checkpoints):
+    close(checkpoints)
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(checkpoint.Checkpoints, 'close', interrupted)
+    checkpoint.save_weights(tmp_path, Config(), mpii.SKELETON, first)
+  checkpoint.save_weights(tmp_path, Config(), mpii.SKELETON, second)
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  restored = checkpoints.restore_weights(0, second, ema=False)
+  jax.tree.map(np.testing.assert_array_equal, restored, second)
+  checkpoints.close()
+  with pytest.raises(UserError, match='is not empty'):
+    checkpoint.save_weights(tmp_path, Config(), mpii.SKELETON, second)
+
+
 def test_save_to_a_full_disk_is_one_line(workdir):
   # The limit on a file's size stands in for a full disk.
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
