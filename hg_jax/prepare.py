@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from hg_jax.base import files as files_lib
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError
@@ -141,7 +142,8 @@ def prepare(
       name: str(value) for name, value in settings.items() if value is not None
     },
   }
-  if records.prepared(data_dir):
+  sheet = data_dir / 'contact_sheet.png'  # the last thing written
+  if records.prepared(data_dir) and sheet.exists():
     person_crops.require_source(data_dir, source)
     print(f'{data_dir} is prepared already; delete it to start over.')
     return
@@ -157,8 +159,7 @@ def prepare(
   )
   lines = [*_report(splits, found.skeleton), *found.notes]
   report = '\n'.join([*lines, *missing, *unreadable])
-  (data_dir / 'report.txt').write_text(report + '\n')
-  sheet = data_dir / 'contact_sheet.png'
+  files_lib.write(data_dir / 'report.txt', report + '\n')
   shown = records.read(data_dir, next(iter(splits)))
   figures.write(sheet, _contact_sheet(shown))
   print(f'{report}\nLook at {sheet} before you train.')

@@ -12,6 +12,7 @@ from hg_jax import prepare
 from hg_jax.base import affine
 from hg_jax.base.errors import UserError
 from hg_jax.data import images, mpii, records
+from hg_jax.pictures import figures
 
 
 @pytest.fixture
@@ -156,6 +157,24 @@ def test_prepare_can_be_repeated_after_interruption(
     mpii.load(drawn / 'annotations.json')['valid']
   )
   assert not list(out.glob('**/*incomplete*'))
+
+
+def test_prepare_stopped_before_its_report_writes_it_when_repeated(
+  drawn, tmp_path, monkeypatch
+):
+  out = tmp_path / 'out'
+
+  def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(figures, 'write', interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    make(drawn, out)
+  (out / 'report.txt').unlink()
+  monkeypatch.undo()
+  make(drawn, out)
+  assert (out / 'report.txt').exists()
+  assert (out / 'contact_sheet.png').exists()
 
 
 def test_prepare_on_a_full_disk_is_one_line(drawn, tmp_path):

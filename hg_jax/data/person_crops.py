@@ -198,7 +198,7 @@ def write(
   folder = data_dir / records.FOLDER
   for leftover in folder.parent.glob('*incomplete*'):
     shutil.rmtree(leftover)
-  if folder.exists():  # Only the index is missing.
+  if folder.exists():  # Complete, but for the index or what follows it.
     require_source(data_dir, source)
   tfds.disable_progress_bar()
   total = sum(len(np.unique(people.image)) for people in splits.values())
