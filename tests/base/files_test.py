@@ -68,22 +68,22 @@ def people():
 def test_full_disk_leaves_the_old_file_or_none(name, tmp_path):
   path = tmp_path / name
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-  ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
   for before in (None, b'the old file'):
     if before:
       path.write_bytes(before)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
       with pytest.raises((OSError, UserError), match='File too large') as told:
         WRITERS[name](path)
     finally:
       resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+      signal.signal(signal.SIGXFSZ, ignored)
     assert '\n' not in str(told.value)
     left = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert left == ({name: before} if before else {})
   WRITERS[name](path)
   assert path.stat().st_size > 100
-  signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='is of Linux')
