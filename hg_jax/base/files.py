@@ -42,10 +42,17 @@ def _open_at_once(path: str, flags: int) -> int:
   return os.open(path, flags | os.O_NONBLOCK)
 
 
-def write(path: Path, contents: str | bytes) -> None:
+def write(
+  path: Path, contents: str | bytes, *, survives_power_loss: bool = True
+) -> None:
   """Writes a file that is the old one or the new one, whatever happens.
 
   Links are followed. What is no file, such as /dev/stdout, is written to.
+
+  Args:
+    path: the file.
+    contents: of it.
+    survives_power_loss: wait until the disk has it, some milliseconds.
   """
   if isinstance(contents, str):
     contents = contents.encode()
@@ -54,18 +61,20 @@ def write(path: Path, contents: str | bytes) -> None:
       path.write_bytes(contents)
       return
     target = Path(os.path.realpath(path))
-    _replace(target, contents, new=target.with_name(f'.{target.name}.new'))
+    new = target.with_name(f'.{target.name}.new')
+    _replace(target, contents, new, sync=survives_power_loss)
   except OSError as error:
     error.filename = str(path)  # A full disk does not say of which.
     raise
 
 
-def _replace(path: Path, contents: bytes, *, new: Path) -> None:
+def _replace(path: Path, contents: bytes, new: Path, *, sync: bool) -> None:
   try:
     with new.open('wb') as file:
       file.write(contents)
       file.flush()
-      os.fsync(file.fileno())
+      if sync:
+        os.fsync(file.fileno())
     new.replace(path)
   except BaseException:
     new.unlink(missing_ok=True)

@@ -70,10 +70,8 @@ def write(
       for index, image in images.items()
     ],
   )
-  buffer = io.BytesIO()
-  scipy.io.savemat(buffer, {'pred': pred}, do_compression=True)
   try:
-    files.write(path, buffer.getvalue())
+    files.write(path, _mat({'pred': pred}))
   except OSError as error:
     raise UserError(f'{path} cannot be written: {error.strerror}.') from error
   return {
@@ -81,6 +79,13 @@ def write(
     'single': len(single),
     'scored': len(single & predicted.keys()),
   }
+
+
+def _mat(variables: dict[str, np.ndarray]) -> bytes:
+  """A .mat file of MATLAB's variables."""
+  buffer = io.BytesIO()
+  scipy.io.savemat(buffer, variables, do_compression=True)
+  return buffer.getvalue()
 
 
 def _read_test(

@@ -223,7 +223,8 @@ def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
   _, encoded = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, encoded.tobytes())
+    # Of thousands each would wait for the disk; they can be drawn again.
+    files.write(path, encoded.tobytes(), survives_power_loss=False)
   except OSError as error:
     raise UserError(f'cannot write {path}: {error.strerror}.') from error
 
