@@ -70,9 +70,9 @@ def is_benchmark(path: str) -> bool:
   if not path.endswith('.json'):
     return False
   try:
-    return 'validation' not in json.loads(Path(path).read_text())
-  except (OSError, ValueError):
-    return True  # which says what is wrong with it
+    return 'validation' not in files.read_json(Path(path))
+  except (OSError, TypeError, ValueError):
+    return True  # `benchmarks` says what is wrong with it.
 
 
 def scored_on_mpii(run: Run) -> bool:
@@ -96,7 +96,7 @@ def benchmarks(paths: Sequence[str]) -> str:
   results = []
   for path in paths:
     try:
-      results.append(json.loads(Path(path).read_text()))
+      results.append(files.read_json(Path(path)))
       what, machine = (results[-1][key] for key in ('what', 'machine'))
     except (OSError, ValueError, LookupError, TypeError) as error:
       raise UserError(

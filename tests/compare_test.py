@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -281,7 +282,7 @@ MISTAKES = {
   ),
   'results of another version': (
     lambda run: damage(run, 'results.json', '{"step": 1, "split": "valid"}'),
-    'results.json lacks people, totals',
+    'the results lack people, totals',
   ),
 }
 
@@ -341,7 +342,11 @@ def with_metric(kind):
 
 def test_load_refuses_runs_of_different_metrics(tmp_path):
   one = write_run(tmp_path / 'one')
-  two = write_run(tmp_path / 'two', settings=with_metric('pck_box'))
+  two = write_run(
+    tmp_path / 'two',
+    settings=with_metric('pck_box'),
+    results={'totals_at_0.05': totals(30.0)},
+  )
   with pytest.raises(UserError, match='one is scored by pckh, two by pck_box'):
     finished.load([one, two])
 
@@ -448,11 +453,14 @@ def test_benchmarks_of_other_machines_say_so(tmp_path):
     ('{"what": "input", "machine": {}}', 'one.json measures step, .*two.json'),
     ('{"what": "step"}', 'two.json is not what `benchmark --json` prints'),
     ('nonsense', 'two.json is not what `benchmark --json` prints'),
+    ('5', 'two.json is not what `benchmark --json` prints'),
+    ('[' * 100_000, 'two.json is not what `benchmark --json` prints'),
   ],
 )
 def test_benchmarks_refuse_other_files(tmp_path, text, message):
   one = write_benchmark(tmp_path / 'one.json')
   (tmp_path / 'two.json').write_text(text)
+  assert compare.is_benchmark(str(tmp_path / 'two.json'))
   with pytest.raises(UserError, match=message):
     compare.benchmarks([one, str(tmp_path / 'two.json')])
 
@@ -745,6 +753,75 @@ def test_save_keeps_a_hundred_rows_and_the_last(tmp_path):
   assert len(steps) <= 100 and steps[-1] == 501
   assert set(np.diff(steps)) == {6}
   assert (saved.config, saved.results) == (run.config, run.results)
+
+
+DAMAGE = {
+  'auc': 'lost',
+  'people': '270',
+  'step': None,
+  'split': 3,
+  'groups': {'Head': 'high'},
+  'totals': {'all_joints': 80.0},
+  'totals_at_0.1': [1, 2],
+  'standard_error': float('nan'),
+  'stacks': [3],
+  'hits': {'below': 'AA=='},
+  'oks': {'AP': 'high'},
+}
+
+
+@pytest.mark.parametrize('key', DAMAGE)
+def test_load_refuses_results_that_no_table_can_hold(key, tmp_path):
+  (run,) = finished.load([write_run(tmp_path / 'whole')])
+  (saved,) = finished.save([run], tmp_path)
+  fields = json.loads(saved.read_text())
+  fields['results'][key] = DAMAGE[key]
+  saved.write_text(json.dumps(fields))
+  damaged = write_run(tmp_path / 'run', results={key: DAMAGE[key]})
+  for path in (damaged, str(saved)):
+    with pytest.raises(UserError, match='is damaged|is not what') as error:
+      finished.load([path])
+    assert path in str(error.value) and '\n' not in str(error.value)
+
+
+def test_load_refuses_results_that_are_a_list_of_their_names(tmp_path):
+  path = write_run(tmp_path / 'run')
+  names = list(json.loads((tmp_path / 'run' / 'results.json').read_text()))
+  (tmp_path / 'run' / 'results.json').write_text(json.dumps(names))
+  with pytest.raises(UserError, match='run is damaged'):
+    finished.load([path])
+
+
+def test_load_refuses_a_validation_without_a_loss(tmp_path):
+  line = '{"step": 1, "kind": "valid"}'
+  path = write_run(tmp_path / 'run', lines=[line])
+  with pytest.raises(UserError, match="run is damaged.*'loss'"):
+    finished.load([path])
+
+
+def test_run_saved_before_a_setting_has_its_default(tmp_path):
+  (run,) = finished.load([write_run(tmp_path / 'run')])
+  (path,) = finished.save([run], tmp_path)
+  fields = json.loads(path.read_text())
+  del fields['config']['ema_decay']
+  path.write_text(json.dumps(fields))
+  (saved,) = finished.load([str(path)])
+  assert saved.config == run.config
+
+
+def test_pipe_that_nobody_writes_to_is_no_run(tmp_path):
+  os.mkfifo(tmp_path / 'run.json')
+  done = run_command(tmp_path / 'run.json')
+  assert done.returncode == 1 and done.stderr.startswith('error: ')
+  path = write_run(tmp_path / 'run')
+  for name in ('results.json', 'config.json', 'metrics.jsonl'):
+    text = (tmp_path / 'run' / name).read_text()
+    (tmp_path / 'run' / name).unlink()
+    os.mkfifo(tmp_path / 'run' / name)
+    with pytest.raises(UserError, match='damaged|no validation'):
+      finished.load([path])
+    (tmp_path / 'run' / name).unlink()
+    (tmp_path / 'run' / name).write_text(text)
 
 
 def test_load_refuses_a_damaged_saved_run(tmp_path):

@@ -81,6 +81,14 @@ def _replace(path: Path, contents: bytes, new: Path, *, sync: bool) -> None:
     raise
 
 
+def read_json(
+  path: Path, *, object_hook: Callable[[dict], Any] | None = None
+) -> Any:
+  """Reads a file as `open_to_read` opens it and `parse_json` parses it."""
+  with open_to_read(path) as file:
+    return parse_json(file.read(), object_hook=object_hook)
+
+
 def parse_json(
   data: bytes, *, object_hook: Callable[[dict], Any] | None = None
 ) -> Any:

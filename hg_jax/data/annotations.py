@@ -174,7 +174,7 @@ def _json(path: Path) -> Any:
     return None
   _require_memory(path)
   try:
-    return files.parse_json(path.read_bytes(), object_hook=_without_outline)
+    return files.read_json(path, object_hook=_without_outline)
   except OSError as error:
     raise UserError(f'{path} cannot be read: {error.strerror}.') from error
   except ValueError as error:

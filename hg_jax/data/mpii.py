@@ -259,7 +259,7 @@ def _from_raw(
 
 
 def _read_json(path: Path) -> dict[str, People]:
-  rows = files.parse_json(path.read_bytes())
+  rows = files.read_json(path)
   if not rows:
     raise ValueError('it has no people')
   if mpii_hrnet.is_hrnet(rows):

@@ -8,7 +8,6 @@ Axes: P people.
 """
 
 import dataclasses
-import json
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import saved_skeleton
@@ -85,7 +85,7 @@ def source(data_dir: Path) -> dict[str, Any]:
   """
   path = data_dir / FOLDER / 'metadata.json'
   try:
-    fields = json.loads(path.read_text())
+    fields = files.read_json(path)
     saved_skeleton.read(fields)
     if not (fields['size'] >= 1 and fields['margin'] >= 1):
       raise ValueError('no size of crops in it')

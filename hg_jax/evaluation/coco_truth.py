@@ -109,7 +109,7 @@ def of_results(
   """
   contents = _contents(path)
   try:
-    found = files.parse_json(results.read_bytes())
+    found = files.read_json(results)
   except (OSError, ValueError) as error:
     raise UserError(f'{results} cannot be read: {error}.') from error
   if not isinstance(found, list) or not all(isinstance(r, dict) for r in found):

@@ -8,25 +8,36 @@ import base64
 import csv
 import dataclasses
 import json
+import math
 import subprocess
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hg_jax.base import config as config_lib
 from hg_jax.base import files
 from hg_jax.base import skeleton as skeleton_lib
+from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.people import People
+from hg_jax.metrics import pck
 from hg_jax.run import run_config, writer
 
-# What an evaluation always writes.
-_RESULTS = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
 _ROWS = 100  # of a saved run's validation
+# What reading a damaged file raises, or one of another form.
+_DAMAGED = (
+  AttributeError,
+  LookupError,
+  OSError,
+  TypeError,
+  ValueError,
+  zlib.error,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,16 +121,17 @@ def _load(folder: Path, name: str) -> Run:
       f'evaluate --workdir={folder}.'
     )
   try:
-    results = json.loads(path.read_text())
-    if missing := [key for key in _RESULTS if key not in results]:
-      raise LookupError(f'results.json lacks {", ".join(missing)}')
+    skeleton = run_config.load_skeleton(folder)
+    results = files.read_json(path)
+    _check_results(results, skeleton)
     # Those of the weights before averaging, which nobody compares.
     results.get('without_averaging', {}).pop('hits', None)
     rows = writer.read_metrics(folder / 'metrics.jsonl')
     # A resumed run may repeat a step.
     rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
+    _check_validation(list(rows.values()), skeleton)
     config = run_config.load(folder)
-  except (OSError, ValueError, LookupError, TypeError) as error:
+  except _DAMAGED as error:
     raise UserError(
       f'{folder} is damaged, or of another version of hg_jax ({error}).'
     ) from error
@@ -127,12 +139,61 @@ def _load(folder: Path, name: str) -> Run:
     raise UserError(f'{folder} has no validation; train to the first one.')
   return Run(
     name=name,
-    # Lists, as a saved run has them.
-    config=json.loads(json.dumps(config_lib.flat(config))),
-    skeleton=run_config.load_skeleton(folder),
+    config=_lists(config),
+    skeleton=skeleton,
     results=results,
     validation=[rows[step] for step in sorted(rows)],
   )
+
+
+def _lists(config: Config) -> dict[str, Any]:
+  """The settings by dotted name, with lists as a saved run has them."""
+  return json.loads(json.dumps(config_lib.flat(config)))
+
+
+def _check_results(results: dict[str, Any], skeleton: Skeleton) -> None:
+  """Raises one of `_DAMAGED` where a comparison would miss a result."""
+  metric = pck.create_metric(skeleton)
+  fine = f'totals_at_{metric.fine:g}'
+  wanted = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
+  wanted += ('standard_error', fine, 'auc')
+  if missing := [key for key in wanted if key not in results]:
+    raise LookupError(f'the results lack {", ".join(missing)}')
+  for key in ('step', 'people'):
+    if type(results[key]) is not int:
+      raise ValueError(f'{key} is {results[key]!r}')
+  if not isinstance(results['split'], str):
+    raise ValueError(f'split is {results["split"]!r}')
+  _check_numbers(results, ['auc'])
+  _check_numbers(results['groups'], results['groups'])
+  for key in ('totals', 'standard_error'):
+    _check_numbers(results[key], metric.totals)
+  _check_numbers(results[fine], ['all_joints', metric.curve])
+  for stack in results['stacks']:
+    _check_numbers(stack['totals'], ['all_joints'])
+  _check_numbers(results.get('oks', {}), results.get('oks', {}))
+  if 'hits' in results:
+    hits = _unpack(results, skeleton)
+    if missing := {'below', 'within', 'scored'} - hits.keys():
+      raise LookupError(f'the hits lack {", ".join(sorted(missing))}')
+
+
+def _check_validation(rows: list[dict], skeleton: Skeleton) -> None:
+  """Raises one of `_DAMAGED` where a curve would miss a value."""
+  for row in rows:
+    if type(row['step']) is not int:
+      raise ValueError(f'a validation is of step {row["step"]!r}')
+    totals = pck.create_metric(skeleton).totals
+    _check_numbers(row, ['loss', 'skill', *totals])
+
+
+def _check_numbers(values: dict[str, Any], names: Iterable[str]) -> None:
+  for name in names:
+    value = values[name]
+    if type(value) not in (int, float, type(None)):
+      raise ValueError(f'{name} is {value!r}, not a number')
+    if value is not None and not math.isfinite(value):
+      raise ValueError(f'{name} is {value}')
 
 
 def save(runs: Sequence[Run], folder: Path) -> list[Path]:
@@ -166,19 +227,18 @@ def save(runs: Sequence[Run], folder: Path) -> list[Path]:
 
 def _load_saved(path: Path, name: str) -> Run:
   try:
-    fields = json.loads(path.read_text())
+    fields = files.read_json(path)
     fields['skeleton'] = skeleton_lib.from_json(fields['skeleton'])
     run = Run(**fields | {'name': name})
     if 'zlib' in run.results.get('hits', {}):
       run.results['hits'] = _decompress(run.results['hits'])
-    return run
-  except (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    zlib.error,
-  ) as error:
+    _check_results(run.results, run.skeleton)
+    if not run.validation:
+      raise ValueError('it has no validation')
+    _check_validation(run.validation, run.skeleton)
+    # A run saved before there was a setting has its default.
+    return dataclasses.replace(run, config=_lists(Config()) | run.config)
+  except _DAMAGED as error:
     raise UserError(
       f'{path} is not what `compare --save` writes ({error}).'
     ) from error
@@ -218,14 +278,20 @@ def pack_hits(
 
 def unpack_hits(run: Run) -> dict[str, np.ndarray]:  # bool[P, K]
   """The inverse of `pack_hits`."""
-  shape = run.results['people'], len(run.skeleton.joints)
+  return _unpack(run.results, run.skeleton)
+
+
+def _unpack(
+  results: dict[str, Any], skeleton: Skeleton
+) -> dict[str, np.ndarray]:  # bool[P, K]
+  shape = results['people'], len(skeleton.joints)
   return {
     name: np.unpackbits(
       np.frombuffer(base64.b64decode(text), np.uint8), count=shape[0] * shape[1]
     )
     .reshape(shape)
     .astype(bool)
-    for name, text in run.results['hits'].items()
+    for name, text in results['hits'].items()
   }
 
 

@@ -45,7 +45,7 @@ def load_skeleton(workdir: Path) -> Skeleton:
 def _read_config(workdir: Path) -> dict[str, Any]:
   path = workdir / 'config.json'
   try:
-    fields = json.loads(path.read_text())
+    fields = files.read_json(path)
     if not isinstance(fields, dict):
       raise ValueError('no settings in it')
   except (FileNotFoundError, NotADirectoryError) as error:
@@ -56,7 +56,7 @@ def _read_config(workdir: Path) -> dict[str, Any]:
     raise UserError(
       f'{path} cannot be read: {error.strerror}; mend that and try again.'
     ) from error
-  except (RecursionError, ValueError) as error:
+  except ValueError as error:
     raise _damaged(path, error) from error
   return fields
 

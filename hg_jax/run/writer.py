@@ -83,7 +83,8 @@ def read_metrics(path: Path) -> list[dict]:
     return []
   records = []
   # After the last newline is nothing, or a record that a crash cut off.
-  lines = path.read_text(errors='replace').split('\n')[:-1]
+  with files.open_to_read(path) as file:
+    lines = file.read().decode(errors='replace').split('\n')[:-1]
   for number, line in enumerate(lines, 1):
     try:
       record = json.loads(line)
