@@ -12,7 +12,7 @@ They are read from three kinds of files:
 import dataclasses
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +127,10 @@ def box_of(box: Sequence[float]) -> Box:
     UserError: it is not four finite numbers, or less than a pixel.
   """
   try:
+    if isinstance(box, (str, bytes, Set, Mapping)):
+      raise TypeError  # They have parts, but not these four in this order.
     x, y, w, h = (float(number) for number in box)
-  except (TypeError, ValueError):
+  except (OverflowError, TypeError, ValueError):
     x = y = w = h = np.nan
   if not np.isfinite([x, y, w, h]).all() or min(w, h) < 1:
     raise UserError(

@@ -41,7 +41,7 @@ _MATROSKA = b'\x1a\x45\xdf\xa3'  # and WebM
 
 
 # The exceptions that Pillow's decoders raise on damaged files.
-_DAMAGED = (
+DAMAGED = (
   OSError,
   EOFError,
   RuntimeError,  # also NotImplementedError
@@ -95,7 +95,7 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
     raise UserError(
       f'{path} has more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it.'
     ) from error
-  except _DAMAGED as error:
+  except DAMAGED as error:
     problem = 'is truncated' if 'truncated' in str(error) else 'is damaged'
     raise UserError(f'{path} {problem}: {error}; fetch it again.') from error
   if turned and not upright:

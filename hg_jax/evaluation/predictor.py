@@ -9,7 +9,8 @@ Axes: P people, K joints, S input px, H = S // 4 heatmap px.
 
 import dataclasses
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import jax
 import numpy as np
 from PIL import Image, ImageOps
 
-from hg_jax.base import affine
+from hg_jax.base import affine, files
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import boxes as boxes_lib
 from hg_jax.data import images
@@ -29,7 +30,7 @@ from hg_jax.run import bundle, run_config
 
 _GLANCE_STACKS = 2  # the first ones answer, too, and the search looks often
 
-Photo = str | Path | Image.Image | np.ndarray
+Photo = str | os.PathLike | Image.Image | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ class Predictor:
     self,
     workdir: str | Path = bundle.BOX,
     *,
-    which: str = 'best',
+    which: str | int = 'best',
     flip_test: bool = True,
     batch_size: int = 8,
   ):
@@ -138,11 +139,16 @@ class Predictor:
 
     Raises:
       UserError: there is no such run or checkpoint.
+      ValueError: an argument is of another kind, or no person at a time.
     """
+    if not isinstance(workdir, (str, os.PathLike)):
+      raise ValueError(f"workdir is {workdir!r}; it must be a run's folder.")
+    if not isinstance(batch_size, int) or batch_size < 1:
+      raise ValueError(f'batch_size is {batch_size!r}; it must be 1 or more.')
     folder = bundle.folder_of(workdir)
     config = run_config.load(folder)
     self.skeleton = run_config.load_skeleton(folder)
-    self.step, variables = inference.load_variables(folder, config, which)
+    self.step, variables = inference.load_variables(folder, config, str(which))
     self.image_size = config.data.image_size
     self.batch_size = batch_size
     self._variables = jax.device_put(variables)
@@ -171,10 +177,17 @@ class Predictor:
 
     Raises:
       UserError: a file is no image, or a box lies outside it.
-      ValueError: an array is no image.
+      ValueError: an array is no image, or boxes are not for each of them.
     """
+    if boxes is not None:
+      boxes = _listed(boxes)
     if isinstance(image, (list, tuple)):
       each = [None] * len(image) if boxes is None else boxes
+      if len(each) != len(image):
+        raise ValueError(
+          f'There are {len(image)} images, and boxes for {len(each)}; give a '
+          'list of boxes for each image.'
+        )
       return [
         self(one, box, boxes=its) for one, its in zip(image, each, strict=True)
       ]
@@ -183,6 +196,7 @@ class Predictor:
     picture = as_rgb(image)
     if boxes is None:
       boxes = [self.search(picture) if box is None else box]
+    boxes = [boxes_lib.box_of(each) for each in boxes]
     inputs, input_to_image = self.look(picture, boxes)
     joints, scores, _ = self.people(inputs, heatmaps=False)
     return Prediction(
@@ -277,17 +291,27 @@ class Predictor:
     return found[0], found[1], found[2] if heatmaps else None
 
 
+def _listed(boxes: Iterable) -> list:
+  try:
+    return list(boxes)
+  except TypeError as error:
+    raise ValueError(
+      f'boxes are {boxes!r}; they must be a list of x, y, width and height of '
+      'each person.'
+    ) from error
+
+
 def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
   """The picture of a path, an image of Pillow's or an array.
 
   Raises:
     UserError: the file is no image.
-    ValueError: the array is no image.
+    ValueError: the array or Pillow's image is none, or is damaged.
   """
-  if isinstance(image, (str, Path)):
-    return images.read_upright(Path(image))
+  if isinstance(image, (str, os.PathLike)):
+    return images.read_upright(files.expand_home(image))
   if isinstance(image, Image.Image):
-    return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+    image = _decoded(image)
   picture = np.asarray(image)
   described = f'{picture.dtype}{list(picture.shape)}'
   if picture.ndim == 2:
@@ -297,7 +321,7 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
       f'The image is {described}; it must be [height, width], or '
       '[height, width, 3] in RGB, or [height, width, 4] in RGBA.'
     )
-  if picture.dtype == np.uint16:
+  if picture.dtype.kind == 'u' and picture.dtype.itemsize == 2:
     picture = images.to_bytes(picture)
   elif np.issubdtype(picture.dtype, np.floating):
     if not (picture.min() >= 0 and picture.max() <= 1):
@@ -313,3 +337,25 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
   channels = picture[..., :3]
   shape = (*channels.shape[:2], 3)
   return np.ascontiguousarray(np.broadcast_to(channels, shape))
+
+
+def _decoded(photo: Image.Image) -> np.ndarray:
+  """The pixels of an image of Pillow's, which decodes when it is asked."""
+  try:
+    photo = ImageOps.exif_transpose(photo)
+    if photo.mode == 'F':
+      return np.asarray(photo)
+    # Pillow would cut 16 bits off at 255. Mode I has 32, mostly not in use.
+    if photo.mode.startswith('I'):
+      pixels = np.asarray(photo)
+      if not pixels.size or 0 <= pixels.min() <= pixels.max() < 2**16:
+        return pixels.astype(np.uint16)
+      raise ValueError(
+        f'it has pixels from {pixels.min()} to {pixels.max()}, which must be '
+        'from 0 to 65535'
+      )
+    return np.asarray(photo.convert('RGB'))
+  except images.DAMAGED as error:
+    raise ValueError(
+      f'The image of mode {photo.mode} cannot be read: {error}.'
+    ) from error

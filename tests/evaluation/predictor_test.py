@@ -1,8 +1,11 @@
 """An image and boxes in, joints in px of the image out."""
 
+import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import jax
@@ -14,7 +17,7 @@ from hg_jax.base import affine
 from hg_jax.base.config import Config, Data, Model
 from hg_jax.base.errors import UserError
 from hg_jax.data.mpii import SKELETON
-from hg_jax.evaluation.predictor import Predictor
+from hg_jax.evaluation.predictor import Predictor, as_rgb
 from hg_jax.model import heatmaps, hourglass
 from hg_jax.run import bundle
 
@@ -163,6 +166,86 @@ def test_what_is_no_image_is_refused(tiny_predictor, photo):
   ):
     with pytest.raises(ValueError, match=complaint):
       tiny_predictor(image)
+
+
+def test_16_bits_of_any_order_are_those_of_the_bytes():
+  steps = np.linspace(0, 65535, 6 * 7).astype(np.uint16).reshape(6, 7)
+  expected = np.repeat((steps >> 8).astype(np.uint8)[..., None], 3, axis=2)
+  kinds = steps, steps.astype('>u2'), steps.astype(np.int32)
+  for picture in (*kinds[:2], *map(Image.fromarray, (kinds[0], kinds[2]))):
+    np.testing.assert_array_equal(as_rgb(picture), expected)
+
+
+def test_floats_of_pillow_are_those_of_an_array():
+  picture = np.linspace(0, 1, 6 * 7, dtype=np.float32).reshape(6, 7)
+  found = as_rgb(Image.fromarray(picture))
+  np.testing.assert_array_equal(found, as_rgb(picture))
+  assert found.max() == 255
+  with pytest.raises(ValueError, match='floats must be from 0 to 1'):
+    as_rgb(Image.fromarray(300 * picture))
+
+
+def test_image_of_pillow_that_cannot_be_read_is_refused(photo):
+  file = io.BytesIO()
+  Image.fromarray(photo).save(file, 'png')
+  cut_short = Image.open(io.BytesIO(file.getvalue()[:2000]))
+  deep = Image.fromarray(np.full((4, 4), 70_000, np.int32))
+  for broken in (cut_short, deep, Image.new('La', (9, 9))):
+    with pytest.raises(ValueError, match='The image of mode .* cannot be read'):
+      as_rgb(broken)
+  with pytest.raises(ValueError, match=r'The image is uint8\[0, 9, 3\]'):
+    as_rgb(Image.new('RGB', (9, 0)))
+
+
+def test_path_of_any_kind_may_begin_with_the_home(photo, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  Image.fromarray(photo).save(tmp_path / 'photo.png')
+  entry = next(os.scandir(tmp_path))
+  for path in ('~/photo.png', Path('~/photo.png'), entry):
+    np.testing.assert_array_equal(as_rgb(path), photo)
+
+
+@pytest.mark.parametrize(
+  'boxes', [5, True, {1: BOX}, [set(BOX)], ['1234'], [(10**400, 0, 5, 5)]]
+)
+def test_what_are_no_boxes_is_refused(boxes, tiny_predictor, photo):
+  with pytest.raises((UserError, ValueError), match='^box.* x, ?y') as error:
+    tiny_predictor(photo, boxes=boxes)
+  assert '\n' not in str(error.value)
+
+
+def test_boxes_may_come_one_by_one(tiny_predictor, photo):
+  found = tiny_predictor(photo, boxes=(iter(box) for box in [BOX, BOX]))
+  expected = tiny_predictor(photo, boxes=[BOX, BOX])
+  np.testing.assert_array_equal(found.joints, expected.joints)
+  np.testing.assert_array_equal(found.boxes, [BOX, BOX])
+
+
+@pytest.mark.parametrize('boxes', [[], [[BOX]], [[BOX]] * 3])
+def test_boxes_of_fewer_or_more_images_are_refused(
+  boxes, tiny_predictor, photo
+):
+  message = f'There are 2 images, and boxes for {len(boxes)}'
+  with pytest.raises(ValueError, match=message):
+    tiny_predictor([photo, photo], boxes=boxes)
+
+
+@pytest.mark.parametrize('size', [0, -1, '8', 2.5, None, float('nan')])
+def test_no_people_at_a_time_are_refused(size):
+  with pytest.raises(ValueError, match='batch_size is'):
+    Predictor(batch_size=size)
+
+
+@pytest.mark.parametrize('workdir', [None, 5, b'box'])
+def test_what_is_no_folder_is_refused(workdir):
+  with pytest.raises(ValueError, match='workdir is'):
+    Predictor(workdir)
+
+
+@pytest.mark.parametrize('which', [20, None, 1.5])
+def test_checkpoint_may_be_a_number_and_is_named(which):
+  with pytest.raises(UserError, match=f'no checkpoint .{which}.'):
+    Predictor(which=which)
 
 
 def test_prediction_is_json_and_a_picture(tiny_predictor, photo):
