@@ -81,8 +81,22 @@ def main(paths: list[str]) -> None:
   if not FLAGS.annotations:
     raise UserError('--annotations is missing; see --help.')
   settings = {'category': FLAGS.category, 'metric': FLAGS.metric}
-  truth = load_truth(Path(FLAGS.annotations), FLAGS.split, **settings)
-  if all(path.endswith('.json') for path in paths):
+  are_results = {path.endswith('.json') for path in paths}
+  if len(are_results) > 1:
+    raise UserError(
+      'COCO results in .json and predictions in .h5 or .mat have other '
+      'numbers; score them apart.'
+    )
+  if True in are_results and (FLAGS.plot or FLAGS.common):
+    raise UserError(
+      '--plot and --common are for .h5 and .mat; COCO results in .json are '
+      'scored by average precision alone.'
+    )
+  path = Path(FLAGS.annotations)
+  if FLAGS['split'].present and not path.is_dir():
+    raise UserError(f'--split is of a folder of prepared people, not {path}.')
+  truth = load_truth(path, FLAGS.split, **settings)
+  if True in are_results:
     results = [summarize_coco(path, truth) for path in paths]
   else:
     files = [
@@ -93,9 +107,9 @@ def main(paths: list[str]) -> None:
     results = [summarize(file, truth) for file in files]
     for file, result in zip(files[1:], results[1:], strict=True):
       result['difference'] = difference(files[0], file, truth)
-    if FLAGS.plot:
-      plot(files, truth, Path(FLAGS.plot))
   print(json.dumps(results, indent=2) if FLAGS.json else report(results, truth))
+  if FLAGS.plot:
+    plot(files, truth, Path(FLAGS.plot))
 
 
 def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
@@ -109,7 +123,11 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
   Raises:
     UserError: there is no such file, it is damaged or of another form.
   """
-  if path.is_dir() and records.prepared(path):
+  is_prepared = path.is_dir() and records.prepared(path)
+  contents = None if is_prepared else annotations.read_coco_contents(path)
+  if contents is None and (given := [k for k, v in settings.items() if v]):
+    raise UserError(f'--{given[0]} is for COCO keypoints JSON, not for {path}.')
+  if is_prepared:
     crops = records.read(path, split)
     metric = pck.create_metric(crops.skeleton)
     return Truth(
@@ -118,7 +136,7 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
       skeleton=crops.skeleton,
       coco_file=coco_truth.file_of(path, split, metric),
     )
-  if contents := annotations.read_coco_contents(path):
+  if contents:
     people, skeleton = annotations.read_everyone(path, contents, **settings)
     return Truth(
       name=f'people of {path}', people=people, skeleton=skeleton, coco_file=path

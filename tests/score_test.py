@@ -350,6 +350,22 @@ def with_nan(joints):
 
 
 MISTAKES = {
+  'scores of another shape': (
+    lambda path, few: write_ours(path, few, [0, 2], score=np.ones((2, 3))),
+    r'`score` of shape \(2, 3\); it must be \(2, 16\)',
+  ),
+  'scores that are text': (
+    lambda path, few: write_ours(
+      path, few, [0, 2], score=np.full((2, 16), b'1')
+    ),
+    '`score` of shape .* a number for each joint',
+  ),
+  'scores that are no numbers': (
+    lambda path, few: write_h5(
+      path, preds=few.joints, score=np.full((3, 16), np.nan)
+    ),
+    '`score` of shape .* a number for each joint',
+  ),
   'of another shape': (
     lambda path, few: write_h5(path, preds=few.joints[:2]),
     r'joints of shape \(2, 16, 2\); for 3 people it must be '
@@ -457,6 +473,18 @@ def test_files_in_common_are_scored_on_the_same_people(few, tmp_path):
     ([], 'no file of predictions'),
     (['p.h5'], '--annotations is missing'),
     (['p.h5', '--annotations=absent.h5'], 'absent.h5 does not exist'),
+    (['p.h5', '--annotations=a.h5', '--split=test'], '--split is of a folder'),
+    (
+      ['p.h5', '--annotations=a.h5', '--metric=pck_box'],
+      '--metric is for COCO',
+    ),
+    (
+      ['p.h5', '--annotations=a.h5', '--category=fly'],
+      '--category is for COCO',
+    ),
+    (['r.json', 'p.h5', '--annotations=a.json'], 'score them apart'),
+    (['r.json', '--annotations=a.json', '--plot=p.png'], '--plot and --common'),
+    (['r.json', '--annotations=a.json', '--common'], '--plot and --common'),
     (['p.h5', '--anotations=a.h5'], "Unknown command line flag 'anotations'"),
   ],
 )
@@ -465,6 +493,22 @@ def test_mistaken_command_is_refused_in_one_line(arguments, message):
   assert result.returncode == 1 and not result.stdout
   assert result.stderr.startswith('error: ') and message in result.stderr
   assert result.stderr.count('\n') == 1
+
+
+def test_numbers_outlast_a_plot_that_cannot_be_written(prepared, tmp_path):
+  people = records.read(prepared, 'valid').people
+  ones = np.ones(people.labeled.shape, np.float32)
+  path = tmp_path / 'predictions.h5'
+  prediction_files.write(path, people, people.joints, ones)
+  plot = f'--plot={tmp_path / "absent" / "plot.png"}'
+  done = run(path, f'--annotations={prepared}', '--json', plot)
+  assert done.returncode == 1 and done.stderr.startswith('error: ')
+  assert json.loads(done.stdout)[0]['totals']['all_joints'] == 100
+
+
+def test_settings_of_a_coco_file_are_not_for_prepared_people(prepared):
+  with pytest.raises(UserError, match='--metric is for COCO keypoints JSON'):
+    score.load_truth(prepared, 'valid', metric='pck_box')
 
 
 def test_score_of_our_predictions_for_our_prepared_people(prepared, tmp_path):
@@ -590,6 +634,7 @@ def test_score_of_torsos_has_the_limbs(few, tmp_path):
     ('{"a": 1}', 'not COCO results: a list'),
     ('[{"image_id": 3}]', "result 0 has no 'category_id'"),
     ('nonsense', 'cannot be read'),
+    ('[{"category_id": 99}]', 'no results of category .* but of 99'),
   ],
 )
 def test_score_refuses_other_json_in_one_line(text, message, tmp_path):

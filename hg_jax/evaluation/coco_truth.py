@@ -115,11 +115,17 @@ def of_results(
   if not isinstance(found, list) or not all(isinstance(r, dict) for r in found):
     raise UserError(f'{results} is not COCO results: a list of objects.')
   someone = contents['annotations'][people.person_index[0]]
+  category = someone.get('category_id')
+  if found and all(r.get('category_id', category) != category for r in found):
+    raise UserError(
+      f'{results} has no results of category {category!r}, which the people '
+      f'are, but of {found[0]["category_id"]!r}.'
+    )
   try:
     return oks.average_precision(
       contents,
       found,
-      category=someone.get('category_id'),
+      category=category,
       sigmas=metric.sigmas,
     )
   except UserError as error:

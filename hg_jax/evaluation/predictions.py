@@ -105,9 +105,26 @@ def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:
   joints = np.full((len(people), *shape[1:]), np.nan, np.float32)
   joints[rows] = given
   score = np.ones(joints.shape[:2], np.float32)
-  if columns.get('score', score[:0]).shape == given.shape[:2]:
-    score[rows] = columns['score']
+  if 'score' in columns:
+    score[rows] = _scores(path, columns['score'], shape[:2])
   return Predictions(file=str(path), joints=joints, score=score)
+
+
+def _scores(
+  path: Path, given: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:  # f[n, K]
+  if given.shape == shape[::-1] != shape:  # As joints may lie, too.
+    given = given.T
+  if (
+    given.shape != shape
+    or given.dtype.kind not in 'fiu'
+    or not np.isfinite(given).all()
+  ):
+    raise UserError(
+      f'{path} has `score` of shape {given.shape}; it must be {shape}, a '
+      'number for each joint, or left out.'
+    )
+  return given
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

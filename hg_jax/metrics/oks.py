@@ -7,13 +7,14 @@ does not add: people of an image compete, ranked by their scores.
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hg_jax.base.errors import UserError
 
+_MOST = 1e9  # px or score, whose squares are numbers, too
 _RESULT = ('image_id', 'category_id', 'keypoints', 'score')
 # In the order of `COCOeval.stats`.
 _STATS = ('AP', 'AP50', 'AP75', 'AP_medium', 'AP_large')
@@ -96,21 +97,31 @@ def _check(results: Sequence[dict], images: dict, length: int) -> None:
   for number, result in enumerate(results):
     if missing := [key for key in _RESULT if key not in result]:
       raise UserError(f'result {number} has no {missing[0]!r}.')
-    if result['image_id'] not in images:
+    image = result['image_id']
+    if not isinstance(image, Hashable) or image not in images:
       raise UserError(
-        f'result {number} is of image {result["image_id"]!r}, which the '
-        'annotations do not have.'
+        f'result {number} is of image {image!r}, which the annotations do not '
+        'have.'
       )
-    keypoints = np.asarray(result['keypoints'])
+    if not _is_number(result['score']):
+      raise UserError(
+        f'result {number} has a score of {result["score"]!r}, which is not a '
+        'number.'
+      )
+    keypoints = result['keypoints']
     if (
-      keypoints.shape != (length,)
-      or keypoints.dtype.kind not in 'if'
-      or not np.isfinite(keypoints).all()
+      not isinstance(keypoints, list)
+      or len(keypoints) != length
+      or not all(map(_is_number, keypoints))
     ):
       raise UserError(
         f'result {number} must have {length} numbers in its keypoints: x, y '
         'and a score of each joint.'
       )
+
+
+def _is_number(value: object) -> bool:
+  return isinstance(value, (int, float)) and -_MOST <= value <= _MOST
 
 
 def _complete(

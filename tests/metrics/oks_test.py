@@ -121,6 +121,12 @@ def test_oks_counts_people_that_were_not_found():
     ({'keypoints': [1, 2, 1]}, 'result 0 must have 6 numbers'),
     ({'keypoints': [float('nan')] * 6}, 'result 0 must have 6 numbers'),
     ({'keypoints': ['a'] * 6}, 'result 0 must have 6 numbers'),
+    ({'keypoints': [1, [2], 1, 1, 1, 1]}, 'result 0 must have 6 numbers'),
+    ({'keypoints': [1e308] * 6}, 'result 0 must have 6 numbers'),
+    ({'image_id': ['id 0']}, r"result 0 is of image \['id 0'\], which"),
+    ({'score': 'high'}, "result 0 has a score of 'high'"),
+    ({'score': float('nan')}, 'result 0 has a score of nan'),
+    ({'score': None}, 'result 0 has a score of None'),
   ],
 )
 def test_oks_refuses_other_results_in_one_line(change, message):
