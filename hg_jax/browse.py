@@ -36,8 +36,21 @@ _PANEL = 384  # px; `figures.annotated` enlarges to at least this
 def define_flags() -> None:
   define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_string('output', None, 'Folder for the pictures.')
-  flags.DEFINE_integer('step', 0, 'The training step to show.', lower_bound=0)
-  flags.DEFINE_integer('people', 12, 'How many to show.', lower_bound=1)
+  flags.DEFINE_integer(
+    'step',
+    0,
+    'The training step to show.',
+    lower_bound=0,
+    upper_bound=2**31 - 1,
+  )
+  flags.DEFINE_integer(
+    # More make a picture that hardly anything opens.
+    'people',
+    12,
+    'How many to show.',
+    lower_bound=1,
+    upper_bound=200,
+  )
 
 
 def main(argv: list[str]) -> None:

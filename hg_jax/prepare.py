@@ -23,6 +23,9 @@ from hg_jax.pictures.crops import annotated_crop
 
 FLAGS = flags.FLAGS
 
+# Enough for the largest input, and more than any augmentation reaches.
+_MOST_SIZE, _MOST_MARGIN = 8192, 32
+
 
 def define_flags() -> None:
   flags.DEFINE_string('images', None, 'Folder of the images.')
@@ -129,8 +132,7 @@ def prepare(
   Raises:
     UserError: bad or missing input, or `data_dir` holds other records.
   """
-  if size < 64 or margin < 1:
-    raise UserError(f'--size={size} --margin={margin}: at least 64 and 1.')
+  _require_bounds(size, margin)
   if not images.is_dir():
     raise UserError(f'{images} is not a folder; give --images=DIR.')
   source = {
@@ -163,6 +165,14 @@ def prepare(
   shown = records.read(data_dir, next(iter(splits)))
   figures.write(sheet, _contact_sheet(shown))
   print(f'{report}\nLook at {sheet} before you train.')
+
+
+def _require_bounds(size: int, margin: float) -> None:
+  if not (64 <= size <= _MOST_SIZE and 1 <= margin <= _MOST_MARGIN):
+    raise UserError(
+      f'--size={size} --margin={margin}: they must be from 64 to {_MOST_SIZE}, '
+      f'and from 1 to {_MOST_MARGIN}.'
+    )
 
 
 def prepare_synthetic(

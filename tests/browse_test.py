@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -50,3 +53,11 @@ def test_browse_refuses_what_training_refuses(prepared, tmp_path):
   )
   with pytest.raises(UserError, match='--margin'):
     browse.browse(config, tmp_path, step=0, people=1)
+
+
+@pytest.mark.parametrize('flag', [f'--step={10**20}', '--people=1000000000'])
+def test_more_than_a_picture_or_a_run_has_is_refused(flag):
+  command = [sys.executable, '-m', 'hg_jax.browse', '--config=quickstart', flag]
+  done = subprocess.run(command, capture_output=True, text=True)
+  assert done.returncode == 1 and done.stderr.count('\n') == 1
+  assert done.stderr.startswith('error: flag ')

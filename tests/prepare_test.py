@@ -202,6 +202,8 @@ def test_prepare_does_not_overwrite_other_records(prepared, drawn, capsys):
     ({'annotations': 'nowhere.json'}, 'nowhere.json does not exist'),
     ({'size': 10}, '--size=10'),
     ({'margin': 0.5}, '--margin=0.5'),
+    ({'margin': 1e9}, r'--margin=1000000000.0: they must be .* to 32'),
+    ({'size': 10**9}, '--size=1000000000'),
   ],
 )
 def test_prepare_names_bad_settings(drawn, tmp_path, change, words):

@@ -115,8 +115,10 @@ def _read(
   path: Path, settings: dict[str, Any]
 ) -> tuple[dict[str, People], Skeleton, list[str]]:
   """Reads the splits that a file has, everyone as 'train' if it has none."""
-  if not path.exists():
-    raise UserError(f'{path} does not exist; see --help for what can be read.')
+  if not (path.is_file() or path.is_dir()):
+    # A pipe, too, which cannot be looked into to find its form.
+    problem = 'is no file and no folder' if path.exists() else 'does not exist'
+    raise UserError(f'{path} {problem}; see --help for what can be read.')
   contents = _json(path)
   if coco.is_coco(contents):
     people, skeleton, notes = _read_coco(path, contents, settings)

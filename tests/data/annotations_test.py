@@ -1,6 +1,7 @@
 import copy
 import gzip
 import json
+import os
 
 import cv2
 import numpy as np
@@ -309,3 +310,10 @@ def test_prepare_takes_validation_people_alone(tmp_path, prepared):
   assert len(records.read(tmp_path / 'out', 'valid')) == len(people)
   report = (tmp_path / 'out' / 'report.txt').read_text()
   assert 'no people to train on' in report
+
+
+@pytest.mark.parametrize('name', ['pipe.mat', 'pipe.json', 'pipe.h5'])
+def test_load_refuses_a_pipe_without_waiting(name, tmp_path):
+  os.mkfifo(tmp_path / name)
+  with pytest.raises(UserError, match=f'{name} is no file and no folder'):
+    annotations.load(tmp_path / name)
