@@ -27,7 +27,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.data import mpii
 from hg_jax.evaluation import inference
 from hg_jax.model.hourglass import INPUT_MULTIPLE, StackedHourglass
-from hg_jax.run import checkpoint, run_config, torch_file
+from hg_jax.run import bundle, checkpoint, run_config, torch_file
 
 FLAGS = flags.FLAGS
 
@@ -260,7 +260,13 @@ def main(argv: list[str]) -> None:
     )
   source, output = Path(argv[0]), Path(FLAGS.output)
   if FLAGS.to_torch:
-    convert_back(source, output, FLAGS.checkpoint)
+    convert_back(bundle.folder_of(argv[0]), output, FLAGS.checkpoint)
+  elif FLAGS['checkpoint'].present:
+    raise UserError('--checkpoint is of a run, with --to_torch.')
+  elif source.is_dir():
+    raise UserError(
+      f"{source} is a folder; give PyTorch's file, or --to_torch with a run."
+    )
   else:
     convert(source, output)
 

@@ -1,4 +1,5 @@
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -269,6 +270,32 @@ def test_load_refuses_what_is_no_checkpoint(torch, tmp_path):
   with pytest.raises(UserError, match='checkpoint.pt: .* unexpected weight'):
     convert.convert(path, output)
   assert not output.exists()
+
+
+def test_pipe_that_nobody_writes_to_is_no_checkpoint(torch, tmp_path):
+  os.mkfifo(tmp_path / 'pipe.pt')
+  with pytest.raises(UserError, match='pipe.pt'):
+    convert.convert(tmp_path / 'pipe.pt', tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['.'], 'is a folder; give'),
+    (['a.pt', '--checkpoint=best'], '--checkpoint is of a run'),
+    (['box', '--to_torch'], 'this network has 64 features'),
+  ],
+)
+def test_mistaken_command_is_one_line(torch, arguments, message, tmp_path):
+  output = f'--output={tmp_path / "output"}'
+  result = subprocess.run(
+    [sys.executable, '-m', 'hg_jax.convert', *arguments, output],
+    cwd=Path(__file__).parents[1],
+    capture_output=True,
+    text=True,
+  )
+  assert result.returncode == 1 and result.stderr.count('\n') == 1
+  assert result.stderr.startswith('error: ') and message in result.stderr
 
 
 def test_command_needs_a_file_and_a_folder():

@@ -1,6 +1,8 @@
 """An exported file is the run's network, without hg_jax."""
 
 import io
+import os
+import resource
 import subprocess
 import sys
 import zipfile
@@ -134,6 +136,28 @@ def test_weights_serve_as_a_workdir(tiny_run, tiny_predictor, crops, tmp_path):
     again.people(crops), tiny_predictor.people(crops), strict=True
   ):
     np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize('form', ['stablehlo', 'weights'])
+def test_failed_export_leaves_the_earlier_one(form, tiny_run, tmp_path):
+  earlier = tmp_path / ('weights.npz' if form == 'weights' else 'pose')
+  earlier.write_text('earlier')
+  output = tmp_path if form == 'weights' else earlier
+  result = subprocess.run(
+    [
+      sys.executable,
+      *('-m', 'hg_jax.export', f'--workdir={tiny_run}'),
+      *(f'--output={output}', f'--format={form}'),
+    ],
+    capture_output=True,
+    text=True,
+    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)),
+    env=os.environ | {'JAX_ENABLE_COMPILATION_CACHE': 'false'},
+  )
+  assert result.returncode == 1 and 'error: ' in result.stderr
+  assert 'Traceback' not in result.stderr
+  assert earlier.read_text() == 'earlier'
+  assert list(tmp_path.iterdir()) == [earlier]
 
 
 def test_command_asks_for_a_missing_flag(tiny_run):

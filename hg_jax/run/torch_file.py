@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hg_jax.base import files
 from hg_jax.base.errors import UserError
 
 # What torch.load raises of files that are not its own.
@@ -49,10 +50,11 @@ def read(path: Path, head: str) -> dict[str, np.ndarray]:
   torch = import_torch(f'reading {path}')
   try:
     with (
+      files.open_to_read(path) as file,
       torch.serialization.safe_globals(_harmless()),
       warnings.catch_warnings(action='ignore'),  # We say what is wrong.
     ):
-      saved = torch.load(path, map_location='cpu', weights_only=True)
+      saved = torch.load(file, map_location='cpu', weights_only=True)
   except OSError as error:
     raise UserError(f'cannot read {path}: {error.strerror}') from error
   except _UNREADABLE as error:
