@@ -78,6 +78,10 @@ def main(argv: list[str]) -> None:
     raise UserError(f'unexpected argument {argv[0]!r}.')
   if FLAGS.against and FLAGS.what not in ('step', 'inference'):
     raise UserError('--against=torch is for --what=step and --what=inference.')
+  if FLAGS.data_dir and FLAGS.what not in ('evaluate', 'input'):
+    raise UserError('--data_dir is for --what=evaluate and --what=input.')
+  if FLAGS.data_dir and FLAGS['joints'].present:
+    raise UserError('give --joints or --data_dir, whose people have theirs.')
   config = given_config() or Config()
   for name, (section, setting) in {
     'stacks': (config.model, 'stacks'),

@@ -288,6 +288,8 @@ def plot(files: Sequence[Predictions], truth: Truth, path: Path) -> None:
   """
   from hg_jax.pictures import plots  # Matplotlib is slow to import.
 
+  if not path.suffix:
+    raise UserError(f'{path} is no picture; name it .png, .pdf or .svg.')
   metric = truth.metric
   counts = {
     f'{file.file} ({file.has().sum():,} people)': _scores(

@@ -60,6 +60,8 @@ def test_benchmark_without_its_data_is_one_line(tmp_path):
   ('arguments', 'complaint'),
   [
     (['--what=input', '--against=torch'], '--against=torch is for'),
+    (['--what=step', '--data_dir=d'], '--data_dir is for'),
+    (['--data_dir=d', '--joints=3'], 'give --joints or --data_dir'),
     (['--what=step', '--features=6'], 'config.model.features is 6'),
   ],
 )

@@ -828,3 +828,11 @@ def test_load_refuses_a_damaged_saved_run(tmp_path):
   (tmp_path / 'run.json').write_text('{"validation": []}')
   with pytest.raises(UserError, match='is not what `compare --save` writes'):
     finished.load([str(tmp_path / 'run.json')])
+
+
+def test_run_may_have_any_name(tmp_path):
+  names = os.fsdecode(b'\xff'), r'$\x$'
+  paths = [write_run(tmp_path / name) for name in names]
+  compare.write(finished.load(paths), [], tmp_path, convention='all_joints')
+  table = (tmp_path / 'table.md').read_bytes()
+  assert all(os.fsencode(name) in table for name in names)

@@ -311,11 +311,31 @@ def test_plot_of_more_files_than_colors(few, tmp_path):
   assert width > height > 500
 
 
-@pytest.mark.parametrize('path', ['nowhere/curves.png', 'curves.xyz'])
+@pytest.mark.parametrize('path', ['nowhere/curves.png', 'curves.xyz', 'curves'])
 def test_plot_that_cannot_be_written_is_refused(path, few, tmp_path):
   file = load(write_ours(tmp_path / 'p.h5', few, [0, 1, 2]), few)
-  with pytest.raises(UserError, match='cannot write the picture'):
+  with pytest.raises(UserError, match='cannot write the picture|is no picture'):
     score.plot([file], truth_of(few), tmp_path / path)
+  assert [each.name for each in tmp_path.iterdir()] == ['p.h5']
+
+
+def test_names_that_are_not_utf8_are_printed_and_plotted(prepared, tmp_path):
+  people = records.read(prepared, 'valid').people
+  ones = np.ones(people.labeled.shape, np.float32)
+  prediction_files.write(tmp_path / 'p.h5', people, people.joints, ones)
+  path = os.fsencode(tmp_path) + b'/\xff.h5'
+  os.rename(tmp_path / 'p.h5', path)
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'hg_jax.score', path),
+      *(f'--annotations={prepared}', f'--plot={tmp_path / "plot.png"}'),
+    ],
+    capture_output=True,
+    env=os.environ | {'PYTHONIOENCODING': 'utf-8:strict'},
+  )
+  assert done.returncode == 0 and not done.stderr
+  assert path.replace(b'\xff', rb'\udcff') in done.stdout
+  assert (tmp_path / 'plot.png').stat().st_size > 1000
 
 
 def test_load_reads_every_layout_alike(few, tmp_path):

@@ -1,5 +1,6 @@
 """Errors of the user and of the system, which commands tell in one line."""
 
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,9 @@ def as_command() -> Iterator[None]:
   # None where they are closed, as by `... >&-`.
   sys.stdout = sys.stdout or open(os.devnull, 'w')
   sys.stderr = sys.stderr or open(os.devnull, 'w')
+  # Not every terminal takes every name of a file.
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors='backslashreplace')
   try:
     try:
       yield

@@ -55,7 +55,7 @@ def write(
     survives_power_loss: wait until the disk has it, some milliseconds.
   """
   if isinstance(contents, str):
-    contents = contents.encode()
+    contents = contents.encode(errors='surrogateescape')
   try:
     if path.exists() and not path.is_file():
       path.write_bytes(contents)

@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import StrMethodFormatter
 
 from hg_jax.base import files
+from hg_jax.pictures import lettering
 
 # Yellow is left out: its lines are not seen on white. There is one hatch, one
 # dash and one marker more than colors, so that a color's next turn looks
@@ -33,6 +34,7 @@ _STYLE = {
   'axes.grid': True,
   'grid.color': '#dddddd',
   'hatch.linewidth': 0.6,
+  'text.parse_math': False,  # names may have dollars in them
   'svg.fonttype': 'none',  # text stays text: it can be searched and read
   'svg.hashsalt': 'hg_jax',  # the same figure is the same file
 }
@@ -77,7 +79,7 @@ def bars(
         values - start,
         width,
         bottom=start,
-        label=name,
+        label=lettering.utf8(name),
         color=colors[number],
         hatch=_HATCHES[number % len(_HATCHES)],
         edgecolor='#222222',
@@ -122,7 +124,7 @@ def curves(
           axes,
           *np.array(points, np.float64).reshape(-1, 2).T,
           number,
-          label=name,
+          label=lettering.utf8(name),
           marker=_MARKERS[number % len(_MARKERS)],
           markersize=5,
           markevery=max(1, len(points) // 12),
@@ -152,12 +154,12 @@ def over_thresholds(
   """Draws a panel per group of joints: its PCK over the threshold by file."""
   rows = -(-len(panels) // 4)
   # The names of files may have dollar signs.
-  with matplotlib.rc_context(_STYLE | {'text.parse_math': False}):
+  with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(11, 3.1 * rows), layout='constrained')
     grid = figure.subplots(rows, 4, sharex=True, sharey=True, squeeze=False)
     for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
       for number, (file, percent) in enumerate(lines.items()):
-        _line(axes, thresholds, percent, number, label=file)
+        _line(axes, thresholds, percent, number, label=lettering.utf8(file))
       axes.set_title(name, fontsize=11)
       axes.set(xlim=(0, thresholds[-1]), ylim=(0, 100))
     for axes in grid.flat[len(panels) :]:
@@ -166,7 +168,7 @@ def over_thresholds(
       axes.set_xlabel(f'Threshold, {unit}')
       axes.tick_params(labelbottom=True)
     figure.supylabel('Correct, % of labeled joints', fontsize=11)
-    figure.suptitle(title)
+    figure.suptitle(lettering.utf8(title))
     _legend_of_lines(figure, grid.flat[0], ncols=1)
   return figure
 
