@@ -147,8 +147,6 @@ def _silence() -> None:
   """Silences the decoders about broken files; we name these ourselves."""
   cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
   os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'  # AV_LOG_QUIET
-  # A file's name need not be UTF-8, and is printed anyway.
-  sys.stdout.reconfigure(errors='backslashreplace')
 
 
 def _settings(found: list[Source]) -> Settings:
