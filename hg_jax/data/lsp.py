@@ -102,6 +102,8 @@ def read(
 def _array(path: Path) -> np.ndarray:  # f64[...]
   try:
     joints = scipy.io.loadmat(path, variable_names=['joints'])['joints']
+    if joints.dtype.kind not in 'buif':  # NumPy takes some others, too.
+      raise TypeError(f'they are of {joints.dtype}')
     return np.asarray(joints, np.float64)
   except UNREADABLE as error:
     raise UserError(
