@@ -65,8 +65,9 @@ def _require_finite() -> None:
   """Refuses NaN and infinity, with which no number compares as it should."""
   for name in flags.FLAGS:
     value = flags.FLAGS[name].value
-    is_setting = '.' in name  # which `config_lib.check` knows more of
-    if isinstance(value, float) and not math.isfinite(value) | is_setting:
+    if '.' in name or not isinstance(value, float):
+      continue  # `config_lib.check` knows more of the settings.
+    if not math.isfinite(value):
       raise UserError(f'--{name} is {value}; it must be a finite number.')
 
 

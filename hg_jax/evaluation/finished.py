@@ -180,11 +180,11 @@ def _check_results(results: dict[str, Any], skeleton: Skeleton) -> None:
 
 def _check_validation(rows: list[dict], skeleton: Skeleton) -> None:
   """Raises one of `_DAMAGED` where a curve would miss a value."""
+  numbers = ['loss', 'skill', *pck.create_metric(skeleton).totals]
   for row in rows:
     if type(row['step']) is not int:
       raise ValueError(f'a validation is of step {row["step"]!r}')
-    totals = pck.create_metric(skeleton).totals
-    _check_numbers(row, ['loss', 'skill', *totals])
+    _check_numbers(row, numbers)
 
 
 def _check_numbers(values: dict[str, Any], names: Iterable[str]) -> None:
