@@ -17,7 +17,8 @@ from hg_jax.base import affine
 from hg_jax.base.config import Config, Data, Model
 from hg_jax.base.errors import UserError
 from hg_jax.data.mpii import SKELETON
-from hg_jax.evaluation.predictor import Predictor, as_rgb
+from hg_jax.data.photos import as_rgb
+from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import heatmaps, hourglass
 from hg_jax.run import bundle
 
