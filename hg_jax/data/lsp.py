@@ -11,11 +11,11 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import mat_files
 from hg_jax.data.people import FARTHEST, People, from_boxes
 from hg_jax.data.unreadable import UNREADABLE
 
@@ -41,7 +41,7 @@ _LSP_PEOPLE, _LSP_TRAINING = 2000, 1000
 def is_lsp(path: Path) -> bool:
   """Tells whether a file is a joints.mat."""
   try:
-    return 'joints' in [name for name, *_ in scipy.io.whosmat(path)]
+    return 'joints' in mat_files.names(path)
   except UNREADABLE:
     return False
 
@@ -101,7 +101,7 @@ def read(
 
 def _array(path: Path) -> np.ndarray:  # f64[...]
   try:
-    joints = scipy.io.loadmat(path, variable_names=['joints'])['joints']
+    joints = mat_files.read(path, ['joints'])['joints']
     if joints.dtype.kind not in 'buif':  # NumPy takes some others, too.
       raise TypeError(f'they are of {joints.dtype}')
     return np.asarray(joints, np.float64)

@@ -25,11 +25,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.io
 
 from hg_jax.base import files
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii_hrnet, mpii_json, mpii_mat
+from hg_jax.data import mat_files, mpii_hrnet, mpii_json, mpii_mat
 from hg_jax.data.mpii_skeleton import SKELETON
 from hg_jax.data.people import FARTHEST, People, concatenate
 from hg_jax.data.unreadable import UNREADABLE
@@ -336,9 +335,9 @@ def _read_ground_truth(path: Path) -> People | None:
   """Reads gt_valid.mat; None if `path` is another kind of .mat."""
   names = ['pos_gt_src', 'headboxes_src', 'jnt_missing']
   try:
-    if 'pos_gt_src' not in [name for name, *_ in scipy.io.whosmat(path)]:
+    if 'pos_gt_src' not in mat_files.names(path):
       return None
-    contents = scipy.io.loadmat(path, variable_names=names)
+    contents = mat_files.read(path, names)
     joints, boxes, missing = (contents[name] for name in names)
   except UNREADABLE as error:
     raise _unreadable(path, error) from error

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.io
+
+from hg_jax.data import mat_files
 
 NUM_JOINTS = 16  # ids 0 to 15, in the order of `mpii.SKELETON`
 
@@ -67,9 +68,7 @@ def read_test(
 
 
 def _release(path: Path) -> dict:
-  contents = scipy.io.loadmat(
-    path, simplify_cells=True, variable_names=['RELEASE']
-  )
+  contents = mat_files.read(path, ['RELEASE'], simplify_cells=True)
   if 'RELEASE' not in contents:
     raise ValueError('it has no struct RELEASE')
   return contents['RELEASE']

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.io
 
 from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.data import mat_files
 from hg_jax.data.people import People
 from hg_jax.data.unreadable import UNREADABLE
 
@@ -133,7 +133,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     raise UserError(f'there is no file {path}.')
   try:
     if not h5py.is_hdf5(path):
-      return scipy.io.loadmat(path, variable_names=['preds'])
+      return mat_files.read(path, ['preds'])
     with h5py.File(path) as file:  # MATLAB's -v7.3 files too
       names = {'preds', 'score', *_OURS} & file.keys()
       return {name: np.asarray(file[name][()]) for name in names}
