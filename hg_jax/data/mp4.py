@@ -18,7 +18,7 @@ _LARGEST_HEADER = 64 * 2**20
 
 def presentation(
   path: Path,
-) -> tuple[float | None, np.ndarray | None]:  # s, i[2, 2]
+) -> tuple[float | None, np.ndarray | None]:  # s, f[2, 2]
   """Reads how long the video is shown, and how its picture is turned.
 
   Returns:
@@ -91,5 +91,5 @@ def _track_header(
   matrix = box[at + (24 if long else 20) :][:20]
   if len(matrix) < 20:
     return seconds, None
-  a, b, _, c, d = np.sign(np.frombuffer(matrix, '>i4')).astype(int)
-  return seconds, np.array([[a, b], [c, d]])
+  a, b, _, c, d = np.frombuffer(matrix, '>i4')
+  return seconds, np.array([[a, b], [c, d]], float)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hg_jax.base.errors import UserError
-from hg_jax.data import mp4
+from hg_jax.data import matroska, mp4
 
 SUFFIXES = (
   '.3g2 .3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts '
@@ -59,16 +59,17 @@ class Video:
     if path.exists() and not path.is_file():
       raise UserError(f'{path} is no file; a video from a pipe is not read.')
     try:
-      self._seconds, self._matrix = mp4.presentation(path)
+      self._seconds, matrix = mp4.presentation(path)
+      if matrix is None:
+        matrix = matroska.matrix(path)
     except OSError as error:
       raise UserError(f'{path} cannot be read: {error.strerror}.') from error
     with _named_for_opencv(path) as name:
       self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-    if self._matrix is not None and np.linalg.det(self._matrix) < 0:
+    if matrix is not None:
       # OpenCV takes a mirror for a turn by some angle.
       self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    else:
-      self._matrix = None
+      self._matrix = _nearest_quarter(matrix)
 
   def __enter__(self) -> 'Video':
     return self
@@ -122,6 +123,13 @@ class Video:
     return code.to_bytes(4, 'little', signed=code < 0).decode(
       'ascii', 'replace'
     )
+
+
+def _nearest_quarter(matrix: np.ndarray) -> np.ndarray:
+  """Leaves of a turn and a mirror what moves pixels to pixels."""
+  (a, b), (c, d) = matrix
+  straight = abs(a) + abs(d) >= abs(b) + abs(c)
+  return np.sign(np.where(np.eye(2) == straight, matrix, 0)).astype(int)
 
 
 def _move_pixels(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -74,25 +74,75 @@ def test_video_times_follow_a_variable_rate(tmp_path):
   np.testing.assert_allclose(times, [0, 0.1, 0.2, 0.5, 0.8, 1.1], atol=1e-3)
 
 
-@pytest.mark.parametrize(
-  ('matrix', 'shown'),
-  [
-    ((1, 0, 0, 1), lambda p: p),
-    ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
-    ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
-    ((0, -1, 1, 0), np.rot90),
-    ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
-    ((1, 0, 0, -1), lambda p: p[::-1]),
-    ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
-    ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2)),
-  ],
-)
+SHOWN = [
+  ((1, 0, 0, 1), lambda p: p),
+  ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+  ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+  ((0, -1, 1, 0), np.rot90),
+  ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+  ((1, 0, 0, -1), lambda p: p[::-1]),
+  ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+  ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2)),
+  # By some angle: as by the nearest quarter.
+  ((0.8, 0.6, -0.6, 0.8), lambda p: p),
+  ((-0.6, 0.8, 0.8, 0.6), lambda p: p.transpose(1, 0, 2)),
+]
+
+
+@pytest.mark.parametrize(('matrix', 'shown'), SHOWN)
 def test_video_is_turned_and_mirrored_as_it_says(matrix, shown, tmp_path):
   plain = read(write(tmp_path / 'plain.mp4', frames=2))[0][1]
   path = write(tmp_path / 'turned.mp4', frames=2)
-  a, b, c, d = (value << 16 for value in matrix)
+  a, b, c, d = (int(value * 2**16) for value in matrix)
   patch(path, b'tkhd', 40, '>iiiii', a, b, 0, c, d)
   np.testing.assert_array_equal(read(path)[0][1], shown(plain))
+
+
+# Yaw and roll, which ffmpeg writes for the first eight of `SHOWN`, and shows
+# as these.
+POSES = [(0, 0), (0, -90), (0, 180), (0, 90), (180, 0), (180, 180)]
+POSES += [(180, 90), (180, -90)]
+
+
+@pytest.mark.parametrize(
+  ('pose', 'shown'),
+  [(pose, shown) for pose, (_, shown) in zip(POSES, SHOWN, strict=False)],
+)
+@pytest.mark.parametrize('suffix', ['.mkv', '.webm'])
+def test_matroska_is_turned_and_mirrored_as_it_says(
+  pose, shown, suffix, tmp_path
+):
+  codec = 'MJPG' if suffix == '.mkv' else 'VP80'
+  path = write(tmp_path / f'plain{suffix}', codec=codec, frames=2)
+  plain = read(path)[0][1]
+  yaw, roll = (struct.pack('>d', angle) for angle in pose)
+  projection = b'\x76\x73\x88' + yaw + b'\x76\x75\x88' + roll
+  projection = b'\x76\x70' + bytes([0x80 | len(projection)]) + projection
+  turned = path.with_stem('turned')
+  turned.write_bytes(
+    added(path.read_bytes(), ('18538067', '1654ae6b', 'ae', 'e0'), projection)
+  )
+  np.testing.assert_array_equal(read(turned)[0][1], shown(plain))
+
+
+def added(elements: bytes, path: tuple[str, ...], element: bytes) -> bytes:
+  """Elements of Matroska with one more in the first at `path`."""
+  if not path:
+    return elements + element
+  at = 0
+  while at < len(elements):
+    name_ends = at + 9 - elements[at].bit_length()
+    begins = name_ends + 9 - elements[name_ends].bit_length()
+    bits = 7 * (begins - name_ends)
+    size = int.from_bytes(elements[name_ends:begins], 'big') % (1 << bits)
+    if size == (1 << bits) - 1:  # unknown
+      size = len(elements) - begins
+    if elements[at:name_ends].hex() == path[0]:
+      inner = added(elements[begins : begins + size], path[1:], element)
+      length = (1 << 56 | len(inner)).to_bytes(8, 'big')
+      return elements[:name_ends] + length + inner + elements[begins + size :]
+    at = begins + size
+  raise AssertionError(f'no element {path[0]}')
 
 
 def test_video_trimmed_by_an_edit_list_is_whole(tmp_path):
