@@ -11,7 +11,6 @@ import collections
 import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,17 +22,19 @@ from jax._src import distributed  # its client has no other name
 from jax.experimental import multihost_utils
 
 from hg_jax.base.errors import UserError
+from hg_jax.run.coordinator import Coordinator
 
 _NAMES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 # Of SLURM, in a step begun by srun, and of Open MPI.
 _TASKS = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
-# The others wait to end while the first process writes the report.
-_REPORT_TIMEOUT = 3600  # s
+_REPORT = 3600  # s, of the first one's report
 _FAILURE = 'hg_jax/failure'  # key of the reason, and name of a barrier
-_ALIVE = 'hg_jax/alive'  # keys of what each process says last
-_DONE = 'done'
+_ALIVE = 'hg_jax/alive'  # keys of each process's last beat
+_END = 'hg_jax/end'  # name of a barrier
 _BEAT = 0.5  # s
 _FAREWELL = 5  # s, for all processes to read the reason
+_GATHERING = 300  # s, for all processes to start
+_PATIENCE = 5  # s of it, until a line says that this one waits
 _ENDING = threading.Lock()  # of the thread that ends this process
 
 
@@ -63,19 +64,22 @@ def joined(*, heartbeat_timeout: int = 20) -> Iterator[None]:
     daemon=True,
   )
   watch.start()
+  ended = None
   try:
-    _require_equal_devices()
-    yield
-  except SystemExit:
-    raise  # By a signal, in all processes at the same step.
+    try:
+      _require_equal_devices()
+      yield
+    except SystemExit as error:  # By a signal, in all at the same step.
+      ended = error
+    # Watched until all are done: the first one writes a report.
+    distributed.global_state.client.wait_at_barrier(_END, 1000 * _REPORT)
   except BaseException as error:
     _end_all(error)
-  finally:
-    # A thread that waits in C++ when Python ends aborts the process.
-    over.set()
-    watch.join()
-    with suppress(jax.errors.JaxRuntimeError):  # The first one is gone.
-      _say_alive(_DONE)
+  # A thread that waits in C++ when Python ends aborts the process.
+  over.set()
+  watch.join()
+  if ended:
+    raise ended
 
 
 def _end_all(error: BaseException) -> None:
@@ -109,28 +113,24 @@ def _end_with_another(over: threading.Event, patience: int) -> None:
   while not over.is_set():
     beats += 1
     try:
-      _say_alive(str(beats))
+      client.key_value_set(
+        f'{_ALIVE}/{jax.process_index()}', str(beats), allow_overwrite=True
+      )
       reason = client.blocking_key_value_get(_FAILURE, int(1000 * _BEAT))
     except jax.errors.JaxRuntimeError as error:
       if 'DEADLINE_EXCEEDED' not in str(error):
-        return  # The first process is gone, which JAX's heartbeat handles.
+        return  # The coordinator is gone, at which JAX ends this process.
     else:
       _end(f'error: process {reason}', meet=True)
     said = None
     with suppress(jax.errors.JaxRuntimeError):  # It said nothing yet.
       said = client.key_value_try_get(f'{_ALIVE}/{following}')
-    missed = missed + 1 if said == heard != _DONE else 0
+    missed = missed + 1 if said == heard else 0
     heard = said
     if missed > patience:
       gone = f'another process is gone: {following} is silent'
       told = f'{jax.process_index()} failed: {gone}'
       _end(f'error: {gone}', tell=told, meet=True)
-
-
-def _say_alive(word: str) -> None:
-  distributed.global_state.client.key_value_set(
-    f'{_ALIVE}/{jax.process_index()}', word, allow_overwrite=True
-  )
 
 
 def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
@@ -152,8 +152,7 @@ def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
     with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
       client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
     if is_first_process():
-      # JAX aborts those that miss the first, so it ends last.
-      time.sleep(_FAREWELL)
+      distributed.global_state.service.shutdown(after=_FAREWELL)
   os._exit(1)
 
 
@@ -173,18 +172,50 @@ def _initialize(heartbeat_timeout: int) -> None:
     return
   # Its handler of SIGTERM would replace those of `signals`.
   jax.config.update('jax_enable_preemption_service', False)
+  gathered = threading.Event()
+  threading.Thread(target=_await, args=(gathered,), daemon=True).start()
   try:
-    jax.distributed.initialize(
-      **(_by_hand(given) if given else {}),
-      # When JAX aborts all; they should have ended by themselves.
-      heartbeat_timeout_seconds=5 * heartbeat_timeout,
-      shutdown_timeout_seconds=_REPORT_TIMEOUT,
-    )
+    with _coordinator_outside():
+      jax.distributed.initialize(
+        **(_by_hand(given) if given else {}),
+        # When JAX aborts all; they should have ended by themselves.
+        heartbeat_timeout_seconds=5 * heartbeat_timeout,
+        initialization_timeout=2 * _GATHERING,
+      )
   except (RuntimeError, ValueError) as error:
     reason = str(error).splitlines()[0]
     raise UserError(f'the other processes cannot be reached: {reason}') from (
       error
     )
+  finally:
+    gathered.set()
+
+
+def _await(gathered: threading.Event) -> None:
+  """Says that this process waits for others; ends it if they do not come."""
+  if gathered.wait(_PATIENCE):
+    return
+  known = distributed.global_state
+  who = f'process {known.process_id}'
+  where = f'for the others at {known.coordinator_address}'
+  print(f'{who} waits {where}, {_GATHERING} s at most', file=sys.stderr)
+  if not gathered.wait(_GATHERING):
+    _end(
+      f'error: {who} waited {where}, but not all came; start each with this '
+      'address, which must be of process 0, with their count, and with a '
+      'number of its own.'
+    )
+
+
+@contextmanager
+def _coordinator_outside() -> Iterator[None]:
+  """Has JAX take `Coordinator` for the service it makes in the first one."""
+  inside = distributed._jax.get_distributed_runtime_service
+  distributed._jax.get_distributed_runtime_service = Coordinator
+  try:
+    yield
+  finally:
+    distributed._jax.get_distributed_runtime_service = inside
 
 
 def _by_hand(given: dict[str, str]) -> dict[str, int]:
@@ -192,8 +223,10 @@ def _by_hand(given: dict[str, str]) -> dict[str, int]:
   if missing := [name for name in _NAMES if name not in given]:
     raise UserError(f'{", ".join(given)} is set, but not {", ".join(missing)}.')
   address, count, number = given.values()
+  port = address.rpartition(':')[2]
   if not (
-    address.rpartition(':')[2].isdecimal()
+    port.isdecimal()
+    and 0 < int(port) < 2**16
     and count.isdecimal()
     and number.isdecimal()
     and int(number) < int(count)

@@ -196,6 +196,47 @@ def test_joined_ends_when_another_process_is_gone(end, count):
   assert all('another process is gone' in line for line in lines)
 
 
+# The first process comes to an end; JAX's own service would do so with it.
+FIRST_ENDS = """
+import os, signal, sys, jax, numpy as np
+from hg_jax.run import processes
+def end_here():
+  if jax.process_index() == 0:
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+with processes.joined(heartbeat_timeout=5):
+  if sys.argv[1] == 'start':
+    end_here()
+  processes.all_gather(np.int32(0))
+  if sys.argv[1] == 'step':
+    end_here()
+    processes.all_gather(np.int32(0))
+  if sys.argv[1] == 'report':
+    end_here()
+"""
+
+
+@pytest.mark.parametrize(
+  ('point', 'end'),
+  [
+    ('start', 'SIGKILL'),
+    ('step', 'SIGKILL'),
+    ('report', 'SIGKILL'),
+    ('report', 'SIGTERM'),
+    ('step', 'SIGSTOP'),
+  ],
+)
+def test_joined_ends_when_the_first_process_is_gone(point, end):
+  first, *others = start(FIRST_ENDS, point, end, devices=[1] * 3)
+  errors = [process.communicate(timeout=60)[1] for process in others]
+  first.kill()
+  first.communicate()
+  for process, error in zip(others, errors, strict=True):
+    assert process.returncode == 1, error
+    (line,) = (x for x in error.splitlines() if x.startswith('error: '))
+    assert 'another process is gone' in line
+    assert 'stack trace' not in error and 'Terminating' not in error
+
+
 def test_joined_refuses_unequal_numbers_of_devices():
   two = start(ENDING, 'a', devices=(2, 1))
   outputs = [process.communicate(timeout=60)[1] for process in two]
@@ -203,6 +244,27 @@ def test_joined_refuses_unequal_numbers_of_devices():
   for output in outputs:
     assert 'process 0 has 2, process 1 has 1' in output
     assert 'Traceback' not in output
+
+
+ALONE = """
+from hg_jax.run import processes
+processes._PATIENCE, processes._GATHERING = 0.2, 1
+with processes.joined():
+  pass
+"""
+
+
+@pytest.mark.parametrize('number', [0, 1])
+def test_joined_gives_up_when_not_all_come(number):
+  # The other one is ended before it joins.
+  two = start(ALONE)
+  two[1 - number].kill()
+  error = two[number].communicate(timeout=60)[1]
+  two[1 - number].communicate()
+  assert two[number].returncode == 1
+  waits, gives_up = error.splitlines()
+  assert waits.startswith(f'process {number} waits for the others at localhost')
+  assert gives_up.startswith(f'error: process {number} waited for the others')
 
 
 @pytest.mark.parametrize(
@@ -227,6 +289,14 @@ def test_joined_refuses_unequal_numbers_of_devices():
         'JAX_PROCESS_ID': '1',
       },
       'JAX_COORDINATOR_ADDRESS=here .*must be host:port',
+    ),
+    (
+      {
+        'JAX_COORDINATOR_ADDRESS': 'here:65536',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': '0',
+      },
+      'JAX_COORDINATOR_ADDRESS=here:65536 .*must be host:port',
     ),
   ],
 )
