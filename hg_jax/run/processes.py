@@ -35,6 +35,7 @@ _BEAT = 0.5  # s
 _FAREWELL = 5  # s, for all processes to read the reason
 _GATHERING = 300  # s, for all processes to start
 _PATIENCE = 5  # s of it, until a line says that this one waits
+_ADVICE = 'its output may say why; the same commands go on'
 _ENDING = threading.Lock()  # of the thread that ends this process
 
 
@@ -88,7 +89,7 @@ def _end_all(error: BaseException) -> None:
   if 'Gloo' in reason or 'NCCL' in reason:
     # The others notice themselves, and the dead one would not come to their
     # farewell; JAX's heartbeat aborts those who wait for it.
-    _end(f'error: another process is gone ({reason[:120]})')
+    _end(f'error: another process is gone ({reason[:120]}); {_ADVICE}')
   if not isinstance(error, UserError):
     traceback.print_exc()
     reason = f'{type(error).__name__}: {reason}'
@@ -128,7 +129,7 @@ def _end_with_another(over: threading.Event, patience: int) -> None:
     missed = missed + 1 if said == heard else 0
     heard = said
     if missed > patience:
-      gone = f'another process is gone: {following} is silent'
+      gone = f'another process is gone: {following} is silent; {_ADVICE}'
       told = f'{jax.process_index()} failed: {gone}'
       _end(f'error: {gone}', tell=told, meet=True)
 

@@ -264,9 +264,11 @@ def _train(
           scores = _evaluate(run, state, lambda: signals.signal is not None)
           monitor.restart()
         _save(run, state, scores)
-        if monitor.stop or (due and not scores):
+        # After the last one no step follows that would notice a signal.
+        if monitor.stop or (due and not scores) or step == config.steps:
           came = processes.all_gather(np.int32(signals.signal or 0))
-          raise Stopped(step, int(came.max()))
+          if came.any():
+            raise Stopped(step, int(came.max()))
 
 
 def _traced(

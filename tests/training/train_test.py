@@ -222,6 +222,24 @@ def test_sigterm_saves_the_current_step(finished, tmp_path, monkeypatch):
   )
 
 
+def test_a_signal_during_the_last_save_ends_the_program(
+  finished, tmp_path, monkeypatch
+):
+  # The report would take longer than a cluster waits.
+  config, _ = finished
+  save = checkpoint.Checkpoints.save
+
+  def signal_in_the_last(self, state, scores):
+    if state.step == config.steps:
+      os.kill(os.getpid(), signal.SIGTERM)
+    save(self, state, scores)
+
+  monkeypatch.setattr(checkpoint.Checkpoints, 'save', signal_in_the_last)
+  with pytest.raises(train.Stopped, match=f'stopped at step {config.steps}'):
+    train.train_and_evaluate(config, tmp_path)
+  train.train_and_evaluate(config, tmp_path)
+
+
 @pytest.mark.usefixtures('default_signals')
 @pytest.mark.parametrize('during', [4, 6])
 def test_a_signal_ends_an_evaluation_and_resume_makes_it(
