@@ -67,11 +67,17 @@ def main(argv: list[str]) -> None:
       f'unexpected argument {argv[0]!r}; settings are --config.x=y.'
     )
   config, workdir = _config_and_workdir()
-  config_lib.check(config)
   cache_compilations()
   with processes.joined():
+    processes.require_same(_common_settings(config))
     if FLAGS.mode == 'train':
       train_run(config, workdir, profile=FLAGS.profile)
+    else:
+      config = config_lib.from_json(
+        processes.json_from_first(
+          lambda: config_lib.to_json(_config_to_evaluate(workdir))
+        )
+      )
     output = Path(FLAGS.output or workdir)
     with system_errors(output):
       report.evaluate_run(
@@ -125,8 +131,21 @@ def _begin_folder(
     run_config.save(workdir, config, skeleton)
 
 
-def _config_and_workdir() -> tuple[Config, Path]:
-  """Reads the run's config, from the flags or from its folder."""
+def _common_settings(config: Config | None) -> dict[str, object]:
+  """What several processes have to be given alike; each may have its paths."""
+  settings = {
+    f'--{name}': FLAGS[name].value
+    for name in ('mode', 'checkpoint', 'split', 'profile')
+  }
+  if config:
+    for name, value in config_lib.flat(config).items():
+      settings[f'config.{name}'] = value
+    del settings['config.data.dir']
+  return settings
+
+
+def _config_and_workdir() -> tuple[Config | None, Path]:
+  """Reads the flags; an evaluation needs no config, as its run has one."""
   config = given_config()
   if FLAGS.workdir == bundle.BOX and FLAGS.mode == 'evaluate':
     workdir = bundle.folder_of(bundle.BOX)
@@ -140,9 +159,7 @@ def _config_and_workdir() -> tuple[Config, Path]:
     raise UserError(
       'give --config=configs/NAME.py, or --mode=evaluate --workdir=DIR.'
     )
-  if FLAGS.mode == 'evaluate':
-    return _config_to_evaluate(workdir), workdir
-  if not config:
+  if FLAGS.mode == 'train' and not config:
     raise UserError('training needs --config=configs/NAME.py.')
   return config, workdir
 

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from hg_jax.base import affine, files
+from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
 from hg_jax.data import datasets, images, records
 from hg_jax.data.records import Crops
@@ -53,7 +54,14 @@ def evaluate_run(
     UserError: the checkpoint or the split does not exist, or is of another
       network.
   """
-  crops = datasets.read_for(config, split, run_config.load_skeleton(workdir))
+  run = processes.json_from_first(
+    lambda: {
+      'skeleton': run_config.load_skeleton(workdir).to_json(),
+      'unaveraged': bool(config.ema_decay) and not bundle.is_bundle(workdir),
+    }
+  )
+  skeleton = skeleton_lib.from_json(run['skeleton'])
+  crops = datasets.read_for(config, split, skeleton)
   for note in crops.notes:
     print(note)
   evaluator = Evaluator(
@@ -63,7 +71,7 @@ def evaluate_run(
   )
   step, variables, results = _evaluated(evaluator, workdir, config, which)
   raw = None
-  if config.ema_decay and not bundle.is_bundle(workdir):
+  if run['unaveraged']:
     *_, raw = _evaluated(evaluator, workdir, config, str(step), ema=False)
   if not processes.is_first_process():
     return

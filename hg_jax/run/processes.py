@@ -8,6 +8,8 @@ not be on a shared file system.
 """
 
 import collections
+import itertools
+import json
 import os
 import sys
 import threading
@@ -36,6 +38,7 @@ _FAREWELL = 5  # s, for all processes to read the reason
 _GATHERING = 300  # s, for all processes to start
 _PATIENCE = 5  # s of it, until a line says that this one waits
 _ADVICE = 'its output may say why; the same commands go on'
+_COUNT = itertools.count()  # of the values sent, the same in all processes
 _ENDING = threading.Lock()  # of the thread that ends this process
 
 
@@ -55,7 +58,7 @@ def joined(*, heartbeat_timeout: int = 20) -> Iterator[None]:
       cannot be reached.
   """
   _initialize(heartbeat_timeout)
-  if jax.process_count() == 1:
+  if distributed.global_state.client is None:
     yield
     return
   over = threading.Event()
@@ -68,6 +71,12 @@ def joined(*, heartbeat_timeout: int = 20) -> Iterator[None]:
   ended = None
   try:
     try:
+      require_same(
+        {
+          _NAMES[1]: distributed.global_state.num_processes,
+          'the version of JAX': jax.__version__,
+        }
+      )
       _require_equal_devices()
       yield
     except SystemExit as error:  # By a signal, in all at the same step.
@@ -93,7 +102,7 @@ def _end_all(error: BaseException) -> None:
   if not isinstance(error, UserError):
     traceback.print_exc()
     reason = f'{type(error).__name__}: {reason}'
-  told = f'{jax.process_index()} failed: {reason}'
+  told = f'{_number()} failed: {reason}'
   _end(f'error: {reason}', tell=told, meet=True)
 
 
@@ -109,13 +118,13 @@ def _end_with_another(over: threading.Event, patience: int) -> None:
       dead. Not seconds: all may be suspended together.
   """
   client = distributed.global_state.client
-  following = (jax.process_index() + 1) % jax.process_count()
+  number, following = _number(), _number(1)
   heard, missed, beats = None, 0, 0
   while not over.is_set():
     beats += 1
     try:
       client.key_value_set(
-        f'{_ALIVE}/{jax.process_index()}', str(beats), allow_overwrite=True
+        f'{_ALIVE}/{number}', str(beats), allow_overwrite=True
       )
       reason = client.blocking_key_value_get(_FAILURE, int(1000 * _BEAT))
     except jax.errors.JaxRuntimeError as error:
@@ -130,7 +139,7 @@ def _end_with_another(over: threading.Event, patience: int) -> None:
     heard = said
     if missed > patience:
       gone = f'another process is gone: {following} is silent; {_ADVICE}'
-      told = f'{jax.process_index()} failed: {gone}'
+      told = f'{number} failed: {gone}'
       _end(f'error: {gone}', tell=told, meet=True)
 
 
@@ -152,7 +161,7 @@ def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
   if meet:
     with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
       client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
-    if is_first_process():
+    if _number() == 0:
       distributed.global_state.service.shutdown(after=_FAREWELL)
   os._exit(1)
 
@@ -240,9 +249,51 @@ def _by_hand(given: dict[str, str]) -> dict[str, int]:
   return {'num_processes': int(count), 'process_id': int(number)}
 
 
+def _number(steps: int = 0) -> int:
+  """The number of this process, or of one some steps on, before JAX knows."""
+  known = distributed.global_state
+  return (known.process_id + steps) % known.num_processes
+
+
 def is_first_process() -> bool:
   """Whether this process is the one that reads and writes the run's folder."""
   return jax.process_index() == 0
+
+
+def require_same(settings: dict[str, Any]) -> None:
+  """Refuses to go on in processes that were given different settings.
+
+  They would wait for each other, or compute something that nobody asked for.
+
+  Args:
+    settings: what has to be the same, of JSON's types, by what a user knows
+      it by.
+
+  Raises:
+    UserError: this process has others than the first.
+  """
+  first = json_from_first(lambda: settings)
+  own = json.loads(json.dumps(settings))
+  different = [
+    f'{name} = {own.get(name)}, process 0 has {first.get(name)}'
+    for name in sorted({*own, *first})
+    if own.get(name) != first.get(name)
+  ]
+  if different:
+    raise UserError(
+      f'process {_number()} has {"; ".join(different)}; give all the same.'
+    )
+
+
+def json_from_first(make: Callable[[], Any]) -> Any:
+  """Returns in every process what `make` returns in the first, through JSON."""
+  client = distributed.global_state.client
+  if client is None:
+    return json.loads(json.dumps(make()))
+  key = f'hg_jax/values/{next(_COUNT)}'
+  if _number() == 0:
+    client.key_value_set(key, json.dumps(make()))
+  return json.loads(client.blocking_key_value_get(key, 1000 * _REPORT))
 
 
 def broadcast_from_first(make: Callable[[], Any], like: Any) -> Any:

@@ -17,6 +17,7 @@ from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import datasets, examples, images, resident
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
+from hg_jax.evaluation.finished import people_id
 from hg_jax.model import hourglass, transfer
 from hg_jax.run import bundle, processes, run_config
 from hg_jax.run.checkpoint import Checkpoints
@@ -88,6 +89,17 @@ def train_and_evaluate(
   train_crops = datasets.read_training(config)
   valid_crops = datasets.read(config, 'valid')
   evaluate.require_scored(valid_crops)
+  processes.require_same(
+    {
+      f'{split} people (checksum)': people_id(
+        crops.people.image, crops.people.image_index, crops.people.person_index
+      )
+      for split, crops in (
+        ('training', train_crops),
+        ('validation', valid_crops),
+      )
+    }
+  )
   tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
   joints = len(skeleton.joints)
   with _failures_explained(config, workdir), ExitStack() as stack:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures('shallow', 'float64')
 PROGRAM = """
 import pathlib, sys
 import jax, numpy as np
+from hg_jax.evaluation import report
 from hg_jax.model import hourglass
 from hg_jax.run import processes, run_config
 from hg_jax.training import train
@@ -33,6 +34,11 @@ with processes.joined():
   config = run_config.load(workdir)
   config.model.dtype = 'float64'  # no user's, so none of a saved config
   train.train_and_evaluate(config, workdir)
+  # The second one's machine has no folder of the run.
+  folder = workdir if processes.is_first_process() else workdir / 'none'
+  report.evaluate_run(
+    folder, config, which='latest', split='valid', output=workdir
+  )
 """
 
 
@@ -145,6 +151,8 @@ def test_is_first_process_alone_writes(half_by_two):
   assert 'step' not in second
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   assert len(lines) == len(set(lines))
+  assert (workdir / 'results.json').exists()
+  assert not (workdir / 'none').exists()
 
 
 # Process 1 comes to an end in the middle of what the two do together.
@@ -244,6 +252,27 @@ def test_joined_refuses_unequal_numbers_of_devices():
   for output in outputs:
     assert 'process 0 has 2, process 1 has 1' in output
     assert 'Traceback' not in output
+
+
+# Two processes that were given something different.
+DIFFERENT = """
+import jax
+from hg_jax.run import processes
+with processes.joined():
+  made = processes.json_from_first(lambda: [jax.process_index(), 'a'])
+  assert made == [0, 'a'], made
+  processes.require_same({'--mode': 'train', 'config.x': (1, 2)})
+  processes.require_same({'config.y': jax.process_index()})
+"""
+
+
+def test_require_same_names_what_is_different():
+  two = start(DIFFERENT)
+  first, second = (process.communicate(timeout=60)[1] for process in two)
+  assert [process.returncode for process in two] == [1, 1]
+  line = 'process 1 has config.y = 1, process 0 has 0; give all the same.'
+  assert f'error: process 1 failed: {line}' in first.splitlines()
+  assert f'error: {line}' in second.splitlines()
 
 
 ALONE = """
