@@ -22,7 +22,8 @@ else:
   pillow_heif.register_heif_opener()
 
 SUFFIXES = (
-  '.avif .bmp .gif .heic .heif .jpeg .jpg .jp2 .mpo .png .tif .tiff .webp'
+  '.avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png '
+  '.pnm .ppm .tif .tiff .webp'
 ).split()
 
 # More is refused before it is decoded: 1 GB in memory. A phone's 108

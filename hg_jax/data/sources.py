@@ -97,7 +97,10 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
     if not recursive:
       break
   if others and found:
-    kinds = ', '.join(f'{n} {kind}' for kind, n in others.most_common(5))
+    named = others.most_common(5)
+    kinds = ', '.join(f'{n} {kind}' for kind, n in named)
+    if unnamed := others.total() - sum(n for _, n in named):
+      kinds += f', {unnamed} others'
     print(
       f'{folder}: passed over what is no photo or video ({kinds})',
       file=sys.stderr,

@@ -32,6 +32,14 @@ def test_folder_is_listed_without_what_is_no_picture(photos, capsys):
   )
 
 
+def test_what_is_passed_over_is_counted_whole(photos, capsys):
+  for kind in 'abcdeff':
+    (photos / f'{len(list(photos.iterdir()))}.{kind}').touch()
+  sources.find([str(photos)])
+  assert '(2 .f, ' in (said := capsys.readouterr().err)
+  assert said.rstrip().endswith(', 2 others)')
+
+
 def test_folder_is_listed_with_its_folders(photos):
   for found in (
     sources.find([str(photos)], recursive=True),
