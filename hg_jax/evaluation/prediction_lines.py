@@ -16,7 +16,8 @@ CSV with a row for each person.
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,6 +33,9 @@ FORMS = {
   'coco': 'predictions_coco.json',
   'csv': 'predictions.csv',
 }
+_BEGINNING = b'{"image": '  # of every line
+# What JSON of another form raises where ours is read.
+_DAMAGED = (AttributeError, LookupError, TypeError, ValueError, OverflowError)
 
 
 class PredictionLines:
@@ -90,14 +94,23 @@ class PredictionLines:
   def _read(self, settings: dict[str, Any]) -> None:
     """Takes up the lines there, but half a line at the end."""
     try:
-      state = json.loads(self._settings_path.read_text())
+      state = files.read_json(self._settings_path)
       before = dict(state['settings'])
-      self._state['finished_videos'] = dict(state['finished_videos'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+      finished = dict(state['finished_videos'])
+      if not all(isinstance(p, str | None) for p in finished.values()):
+        raise ValueError('the problem of a video is no text')
+    except FileNotFoundError as error:
       raise UserError(
         f'{self.path} is there without its settings.json; move it, or give '
         '--overwrite.'
       ) from error
+    except (OSError, *_DAMAGED) as error:
+      reason = getattr(error, 'strerror', None) or repr(error)
+      raise UserError(
+        f'{self._settings_path} cannot be read ({reason}); mend it, or give '
+        'another --output, or --overwrite.'
+      ) from error
+    self._state['finished_videos'] = finished
     for name, value in settings.items():
       if before.get(name) != value:
         raise UserError(
@@ -107,16 +120,18 @@ class PredictionLines:
     whole = 0
     with self.path.open('rb') as file:
       for line in file:
-        if not line.endswith(b'\n'):
+        if not line.endswith(b'\n') and _is_half(line):
           break
         try:
-          record = json.loads(line)
-          image = record['image']
-          self._images.add(image)
-        except (ValueError, KeyError, TypeError) as error:
+          record = files.parse_json(line)
+          _check(record, self._state['skeleton']['joints'])
+        except _DAMAGED as error:
           raise UserError(
-            f'{self.path} has a damaged line at byte {whole}: {error}.'
+            f'{self.path} has a damaged line at byte {whole} ({error!r:.100}); '
+            'remove that line, or give another --output, or --overwrite.'
           ) from error
+        image = record['image']
+        self._images.add(image)
         if 'frame' in record and image not in self._state['finished_videos']:
           self._unfinished.setdefault(image, {})[record['frame']] = whole
         self.overlays |= {record['overlay']} if 'overlay' in record else set()
@@ -203,6 +218,31 @@ class PredictionLines:
   def _save_state(self) -> None:
     text = json.dumps(self._state, indent=1) + '\n'
     files.write(self._settings_path, text)
+
+
+def _is_half(line: bytes) -> bool:
+  """Whether a last line without its end is what a crash leaves of ours."""
+  begun = _BEGINNING.startswith(line[: len(_BEGINNING)])
+  return begun or not line.strip(b'\0')
+
+
+def _check(record: dict[str, Any], joints: Sequence[str]) -> None:
+  """Raises one of `_DAMAGED` where a reader of lines would miss a value."""
+  texts = [record['image'], record.get('overlay', '')]
+  whole = [record['width'], record['height'], record.get('frame', 0)]
+  numbers = [record.get('time', 0)]
+  for person in record['people']:
+    x, y, width, height = person['box']
+    whole.append(person['id'])
+    numbers += [x, y, width, height, person['score']]
+    for joint in joints:
+      numbers += [person['joints'][joint][name] for name in ('x', 'y', 'score')]
+  if not all(isinstance(text, str) for text in texts):
+    raise TypeError(f'{texts} must be texts')
+  if not all(type(number) is int for number in whole):
+    raise TypeError(f'{whole} must be whole numbers')
+  if not all(map(math.isfinite, numbers)):
+    raise ValueError('a number is not finite')
 
 
 def convert(path: Path, form: str, skeleton: Skeleton) -> Path:

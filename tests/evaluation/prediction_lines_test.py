@@ -28,7 +28,8 @@ def people(count=1, seed=0):
 
 
 def record(image, count=1, **more):
-  return {'image': image, **more, 'people': people(count)}
+  size = {'width': 640, 'height': 480}
+  return {'image': image, **size, **more, 'people': people(count)}
 
 
 def reopen(folder, settings=SETTINGS, **kwargs):
@@ -119,18 +120,61 @@ def test_other_settings_are_refused_by_name(tmp_path):
   assert not anew.done('a.jpg', video=False)
 
 
+WHOLE = json.dumps(record('a.jpg')) + '\n'
+
+
 @pytest.mark.parametrize(
-  ('content', 'complaint'),
+  'line',
   [
-    ('{"image": "a.jpg"}\n7\n', 'damaged line at byte 19'),
-    ('{"image"\n', 'damaged line at byte 0'),
+    '7\n',
+    '\n',
+    '{"image"\n',
+    '{"image": "b.jpg"}\n',
+    '[' * 100_000 + '\n',
+    '[{"image": "b.jpg"}]',  # no half of a line of ours
+    *(
+      json.dumps(record('b.jpg') | changed) + '\n'
+      for changed in (
+        {'image': 3},
+        {'overlay': None},
+        {'frame': 'x'},
+        {'width': None},
+        {'people': None},
+        {'people': [people()[0] | {'box': [1, 2, 3]}]},
+        {'people': [people()[0] | {'score': float('nan')}]},
+        {'people': [people()[0] | {'joints': {}}]},
+      )
+    ),
   ],
 )
-def test_damaged_lines_are_named(content, complaint, tmp_path):
-  first = reopen(tmp_path)
-  first.path.write_text(content)
+def test_damaged_lines_are_named_and_kept(line, tmp_path):
+  path = reopen(tmp_path).path
+  path.write_text(WHOLE + line)
+  complaint = rf'damaged line at byte {len(WHOLE)} .*; remove that line'
   with pytest.raises(UserError, match=complaint):
     reopen(tmp_path)
+  assert path.read_text() == WHOLE + line
+
+
+def test_zeros_of_a_power_loss_are_no_line(tmp_path):
+  path = reopen(tmp_path).path
+  path.write_text(WHOLE + '\0' * 512)
+  assert reopen(tmp_path).done('a.jpg', video=False)
+  assert path.read_text() == WHOLE
+
+
+@pytest.mark.parametrize(
+  'text', ['', '7', '{"settings": 7}', '[' * 100_000, None]
+)
+def test_damaged_settings_are_named_and_kept(text, tmp_path):
+  reopen(tmp_path).write(record('a.jpg'))
+  path = tmp_path / 'settings.json'
+  path.unlink() if text is None else path.write_text(text)
+  if text is None:
+    path.mkdir()  # It cannot be read, whoever asks.
+  with pytest.raises(UserError, match=rf'{path} cannot be read \(.*; mend it'):
+    reopen(tmp_path)
+  assert text is None or path.read_text() == text
 
 
 def test_lines_without_settings_are_refused(tmp_path):
