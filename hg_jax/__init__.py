@@ -41,9 +41,25 @@ def _take_huge_pages() -> None:
   os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def _require_environment_of_jax() -> None:
+  """Ends a command with one line if JAX refuses a variable meant for it.
+
+  JAX reads them when it is first imported, whichever module does so.
+  """
+  if not any(name.startswith('JAX_') for name in os.environ):
+    return  # Some commands need no JAX, which takes long to import.
+  try:
+    import jax  # noqa: F401
+  except ValueError as error:  # It names the variable.
+    sys.exit(
+      f'error: JAX cannot begin: {error}; unset or mend it in the environment.'
+    )
+
+
 if _is_command():
   _end_at_interrupt()
   _take_huge_pages()
+  _require_environment_of_jax()
 
 
 def __getattr__(name: str):

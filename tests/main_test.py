@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -123,6 +124,17 @@ def test_platform_without_a_device_is_one_line():
   assert process.returncode == 1
   (line,) = process.stderr.splitlines()
   assert line.startswith("error: JAX cannot use the devices of JAX_PLATFORMS='")
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [('JAX_ENABLE_X64', 'maybe'), ('JAX_NUM_CPU_DEVICES', 'x')],
+)
+def test_variable_that_jax_refuses_is_one_line(name, value):
+  process = run([CONFIG], **{name: value})
+  assert process.returncode == 1
+  (line,) = process.stderr.splitlines()
+  assert re.match(rf'error: JAX cannot begin: .*{value}.*{name}', line, re.I)
 
 
 def test_evaluation_takes_the_runs_own_config(tiny_run, prepared, tmp_path):

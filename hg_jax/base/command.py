@@ -147,10 +147,12 @@ def _no_device() -> str | None:
     jax.devices()
   except (AssertionError, RuntimeError) as error:
     reason = ' '.join(str(error).split())[:200] or 'it found none'
-    asked = os.environ.get('JAX_PLATFORMS', '')
+    asked = {k: v for k, v in os.environ.items() if k.startswith('JAX_')}
+    asked = ', '.join(f'{k}={v!r}' for k, v in asked.items())
     return (
-      f'JAX cannot use the devices of JAX_PLATFORMS={asked!r}: {reason}; unset '
-      'it for a CPU. NVIDIA GPUs need `pip install hg-jax[cuda12]`.'
+      f'JAX cannot use the devices of {asked or "this machine"}: {reason}; '
+      'unset what is set for a CPU. NVIDIA GPUs need '
+      '`pip install hg-jax[cuda12]`.'
     )
   return None
 
