@@ -8,7 +8,7 @@ Axes: P people.
 """
 
 import dataclasses
-import zipfile
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ import numpy as np
 from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import saved_skeleton
+from hg_jax.data import npz_files, saved_skeleton
 from hg_jax.data.people import People
 
 # What tensorflow-datasets calls version 1.0.0 of `person_crops.PersonCrops`.
 FOLDER = Path('person_crops', '1.0.0')
 INDEX = 'index.npz'
+# Of the index, beside those of `People`.
+_COLUMNS = {'crc32', 'image_to_crop', 'row', 'shard', 'span', 'split'}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,10 +89,11 @@ def source(data_dir: Path) -> dict[str, Any]:
   try:
     fields = files.read_json(path)
     saved_skeleton.read(fields)
-    if not (fields['size'] >= 1 and fields['margin'] >= 1):
-      raise ValueError('no size of crops in it')
+    size, margin = fields['size'], fields['margin']
+    if not (type(size) is int and size >= 1 and 1 <= margin < math.inf):
+      raise ValueError(f'its size is {size!r:.20}, its margin {margin!r:.20}')
   except (OSError, KeyError, TypeError, ValueError) as error:
-    raise _damaged(path, data_dir) from error
+    raise _unreadable(path, data_dir, error) from error
   return fields
 
 
@@ -118,12 +121,9 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
       corrupt.
   """
   _require_prepared(data_dir)
-  folder = data_dir / FOLDER
-  try:
-    with np.load(folder / INDEX) as index:
-      columns = dict(index)
-  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-    raise _damaged(folder / INDEX, data_dir) from error
+  metadata = source(data_dir)
+  skeleton = saved_skeleton.read(metadata)
+  columns = _read_index(data_dir, joints=len(skeleton.joints))
   rows = np.flatnonzero(columns['split'] == split)
   if not len(rows):
     raise UserError(
@@ -132,10 +132,7 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     )
   rows = rows[np.argsort(columns['row'][rows], kind='stable')]
   columns = {name: column[rows] for name, column in columns.items()}
-  if 'head_size' in columns:  # Written when MPII was all there was.
-    columns['reference'] = columns.pop('head_size')
-    columns['known'] = np.ones_like(columns['labeled'])
-  encoded = _encoded(folder, columns)
+  encoded = _encoded(data_dir, columns)
   people = People(
     **{field.name: columns[field.name] for field in dataclasses.fields(People)}
   )
@@ -148,9 +145,8 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
       f'{corrupt[0]} {len(corrupt)} of {len(rows)} are; delete {data_dir} and '
       'prepare it again, or set --config.data.skip_corrupt.'
     )
-  metadata = source(data_dir)
   return Crops(
-    skeleton=saved_skeleton.read(metadata),
+    skeleton=skeleton,
     people=people[good],
     encoded=[encoded[row] for row in np.flatnonzero(good)],
     image_to_crop=columns['image_to_crop'][good],
@@ -168,27 +164,47 @@ def _require_prepared(data_dir: Path) -> None:
     )
 
 
-def _damaged(path: Path, data_dir: Path) -> UserError:
+def _unreadable(path: Path, data_dir: Path, error: Exception) -> UserError:
+  if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+    return UserError(
+      f'{path} cannot be read: {error.strerror}; mend that and try again.'
+    )
+  reason = getattr(error, 'strerror', None) or repr(error)
   return UserError(
-    f'{path} cannot be read; delete {data_dir} and prepare it again.'
+    f'{path} is damaged ({reason:.200}); delete {data_dir} and prepare it '
+    'again.'
   )
 
 
+def _read_index(data_dir: Path, *, joints: int) -> dict[str, np.ndarray]:
+  """Reads the columns of all splits, P rows each."""
+  path = data_dir / FOLDER / INDEX
+  try:
+    columns = npz_files.read(path)
+    if 'head_size' in columns:  # Written when MPII was all there was.
+      columns['reference'] = columns.pop('head_size')
+      columns['known'] = np.ones_like(columns['labeled'])
+    wanted = {field.name for field in dataclasses.fields(People)} | _COLUMNS
+    if lacking := wanted - columns.keys():
+      raise ValueError(f'it lacks {", ".join(sorted(lacking))}')
+    if columns['labeled'].shape[1:] != (joints,):
+      raise ValueError(f'metadata.json has {joints} joints, it has others')
+  except (OSError, ValueError) as error:
+    raise _unreadable(path, data_dir, error) from error
+  return columns
+
+
 def _encoded(
-  folder: Path, columns: dict[str, np.ndarray]
+  data_dir: Path, columns: dict[str, np.ndarray]
 ) -> list[np.ndarray]:  # P of u8[...]
   """Reads the files of JPEGs; returns a view of each JPEG."""
-  try:
-    shards = {
-      name: np.fromfile(folder / name, np.uint8)
-      for name in np.unique(columns['shard'])
-    }
-  except OSError as error:
-    name = Path(error.filename).name
-    raise UserError(
-      f'{folder} is incomplete: {name}: {error.strerror}; delete it and '
-      'prepare it again.'
-    ) from error
+  shards = {}
+  for name in np.unique(columns['shard']):
+    path = data_dir / FOLDER / name
+    try:
+      shards[name] = np.fromfile(path, np.uint8)
+    except OSError as error:
+      raise _unreadable(path, data_dir, error) from error
   return [
     shards[name][start:stop]
     for name, (start, stop) in zip(

@@ -9,6 +9,7 @@ the name 'box'.
 """
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data.unreadable import UNREADABLE
+from hg_jax.data import npz_files
 from hg_jax.run import run_config
 
 BOX = 'box'
@@ -34,7 +35,7 @@ def folder_of(workdir: str | Path) -> Path:
 
 def is_bundle(folder: Path) -> bool:
   """Whether the folder holds weights in this form."""
-  return (folder / _FILE).is_file()
+  return os.path.lexists(folder / _FILE)
 
 
 def save(
@@ -71,11 +72,14 @@ def load(
   """
   path = folder / _FILE
   try:
-    with np.load(path, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-  except UNREADABLE as error:
+    arrays = npz_files.read(path)
+  except OSError as error:
     raise UserError(
-      f'{path} cannot be read ({error}); copy or export it anew.'
+      f'{path} cannot be read: {error.strerror}; mend that and try again.'
+    ) from error
+  except ValueError as error:
+    raise UserError(
+      f'{path} is damaged ({error}); copy or export it anew.'
     ) from error
   leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
   wanted = {_name(keys): leaf.shape for keys, leaf in leaves}
@@ -85,7 +89,11 @@ def load(
       f'{path} is of another network than its config.json: see '
       f'{different[0][0]}.'
     )
+  dtypes = {_name(keys): leaf.dtype for keys, leaf in leaves}
   for name, array in arrays.items():
+    if array.dtype.kind == 'f':
+      with np.errstate(over='ignore'):  # It is told below.
+        arrays[name] = array = array.astype(dtypes[name], copy=False)
     if array.dtype.kind != 'f' or not np.isfinite(array).all():
       raise UserError(
         f'{path} has {name} that is not of finite numbers; export it anew.'

@@ -112,15 +112,51 @@ def test_truncated_records_are_named(prepared, tmp_path, name, keep):
   path = tmp_path / 'data' / records.FOLDER / name
   content = path.read_bytes()
   path.write_bytes(content[: int(keep * len(content))])
-  with pytest.raises(UserError, match=f'{name} cannot be read; delete'):
+  with pytest.raises(UserError, match=f'{name} is damaged .*; delete'):
     records.read(tmp_path / 'data', 'train')
 
 
 @pytest.mark.parametrize(
-  'text', ['[]', '{}', '{"size": "448", "margin": 2}', '{"skeleton": 5}']
+  'text',
+  [
+    '[]',
+    '{}',
+    '{"size": "448", "margin": 2}',
+    '{"size": 448, "margin": Infinity}',
+    '{"skeleton": 5}',
+  ],
 )
 def test_edited_metadata_are_named(prepared, tmp_path, text):
   shutil.copytree(prepared, tmp_path / 'data')
   (tmp_path / 'data' / records.FOLDER / 'metadata.json').write_text(text)
-  with pytest.raises(UserError, match='metadata.json cannot be read; delete'):
+  match = r'metadata.json is damaged \(.*\); delete'
+  with pytest.raises(UserError, match=match):
     records.read_skeleton(tmp_path / 'data')
+
+
+@pytest.mark.parametrize('name', ['index.npz', 'metadata.json', '*-train.*'])
+def test_records_that_the_system_refuses_are_not_to_be_deleted(
+  prepared, tmp_path, name
+):
+  shutil.copytree(prepared, tmp_path / 'data')
+  (path,) = (tmp_path / 'data' / records.FOLDER).glob(name)
+  path.unlink()
+  path.mkdir()
+  with pytest.raises(UserError, match=f'{path} cannot be read: Is a') as error:
+    records.read(tmp_path / 'data', 'train')
+  assert 'delete' not in str(error.value)
+
+
+@pytest.mark.parametrize('change', ['a column less', 'a joint less'])
+def test_index_of_other_records_is_named(prepared, tmp_path, change):
+  shutil.copytree(prepared, tmp_path / 'data')
+  path = tmp_path / 'data' / records.FOLDER / 'index.npz'
+  with np.load(path) as arrays:
+    columns = dict(arrays)
+  if change == 'a column less':
+    del columns['span']
+  else:
+    columns |= {n: columns[n][:, :-1] for n in ('joints', 'labeled', 'known')}
+  np.savez(path, **columns)
+  with pytest.raises(UserError, match=r'index.npz is damaged .*(span|joints)'):
+    records.read(tmp_path / 'data', 'train')

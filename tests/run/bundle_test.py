@@ -82,5 +82,34 @@ def test_load_names_a_damaged_file(tmp_path, damage):
     path.write_bytes(data)
   else:
     path.write_bytes(data[: len(data) // 2 if damage == 'cut' else 0])
-  with pytest.raises(UserError, match=r'weights\.npz cannot be read'):
+  with pytest.raises(UserError, match=r'weights\.npz is damaged') as error:
+    bundle.load(tmp_path, variables())
+  # NumPy's advice to load it as a pickle would run what is in it.
+  assert 'unsafely' not in str(error.value)
+
+
+def test_load_names_weights_that_are_not_there(tmp_path):
+  path = save(tmp_path, variables())
+  path.unlink()
+  path.symlink_to(tmp_path / 'gone')
+  assert bundle.is_bundle(tmp_path)
+  with pytest.raises(UserError, match=r'weights\.npz cannot be read: No such'):
+    bundle.load(tmp_path, variables())
+
+
+@pytest.mark.parametrize('dtype', ['>f4', 'f8'])
+def test_load_gives_the_networks_own_type(tmp_path, dtype):
+  path = save(tmp_path, variables())
+  with np.load(path) as arrays:
+    np.savez(path, **{n: arrays[n].astype(dtype) for n in arrays})
+  dtypes = jax.tree.map(lambda leaf: leaf.dtype, variables())
+  loaded = bundle.load(tmp_path, variables())
+  assert jax.tree.map(lambda leaf: leaf.dtype, loaded) == dtypes
+
+
+def test_load_refuses_what_is_not_finite_in_the_networks_own_type(tmp_path):
+  path = save(tmp_path, variables())
+  with np.load(path) as arrays:
+    np.savez(path, **{n: np.full(arrays[n].shape, 1e300) for n in arrays})
+  with pytest.raises(UserError, match='not of finite numbers'):
     bundle.load(tmp_path, variables())
