@@ -66,13 +66,29 @@ def main(paths: list[str]) -> None:
 
 
 def is_benchmark(path: str) -> bool:
-  """Whether a .json is not a saved run."""
-  if not path.endswith('.json'):
-    return False
+  """Whether a .json is not a saved run.
+
+  Raises:
+    UserError: it cannot be read, or can be neither.
+  """
+  return path.endswith('.json') and 'validation' not in _read_json(path)
+
+
+def _read_json(path: str) -> dict:
   try:
-    return 'validation' not in files.read_json(Path(path))
-  except (OSError, TypeError, ValueError):
-    return True  # `benchmarks` says what is wrong with it.
+    fields = files.read_json(Path(path))
+    if not isinstance(fields, dict):
+      raise ValueError('no JSON object')
+  except OSError as error:
+    raise UserError(
+      f'{path} cannot be read: {error.strerror}; mend that and try again.'
+    ) from error
+  except ValueError as error:
+    raise UserError(
+      f'{path} is neither what `benchmark --json` prints nor what `compare '
+      f'--save` writes ({error}); make it anew.'
+    ) from error
+  return fields
 
 
 def scored_on_mpii(run: Run) -> bool:
@@ -95,12 +111,12 @@ def benchmarks(paths: Sequence[str]) -> str:
   """
   results = []
   for path in paths:
+    results.append(_read_json(path))
     try:
-      results.append(files.read_json(Path(path)))
-      what, machine = (results[-1][key] for key in ('what', 'machine'))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+      what, _ = (results[-1][key] for key in ('what', 'machine'))
+    except LookupError as error:
       raise UserError(
-        f'{path} is not what `benchmark --json` prints ({error}).'
+        f'{path} is not what `benchmark --json` prints: it lacks {error}.'
       ) from error
     if what != results[0]['what']:
       raise UserError(

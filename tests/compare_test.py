@@ -280,6 +280,13 @@ MISTAKES = {
     lambda run: (run / 'results.json').write_bytes(b'\xff\xfe\x00'),
     'run is damaged',
   ),
+  'no file': (
+    lambda run: [
+      (run / 'results.json').unlink(),
+      (run / 'results.json').mkdir(),
+    ],
+    'run/results.json cannot be read: Is a directory; mend that',
+  ),
   'results of another version': (
     lambda run: damage(run, 'results.json', '{"step": 1, "split": "valid"}'),
     'the results lack people, totals',
@@ -452,17 +459,24 @@ def test_benchmarks_of_other_machines_say_so(tmp_path):
   [
     ('{"what": "input", "machine": {}}', 'one.json measures step, .*two.json'),
     ('{"what": "step"}', 'two.json is not what `benchmark --json` prints'),
-    ('nonsense', 'two.json is not what `benchmark --json` prints'),
-    ('5', 'two.json is not what `benchmark --json` prints'),
-    ('[' * 100_000, 'two.json is not what `benchmark --json` prints'),
+    ('nonsense', 'two.json is neither what `benchmark --json` prints nor'),
+    ('5', 'two.json is neither what `benchmark --json` prints nor'),
+    ('[' * 100_000, 'two.json is neither what `benchmark --json` prints nor'),
   ],
 )
 def test_benchmarks_refuse_other_files(tmp_path, text, message):
   one = write_benchmark(tmp_path / 'one.json')
   (tmp_path / 'two.json').write_text(text)
-  assert compare.is_benchmark(str(tmp_path / 'two.json'))
   with pytest.raises(UserError, match=message):
-    compare.benchmarks([one, str(tmp_path / 'two.json')])
+    two = str(tmp_path / 'two.json')
+    assert all(map(compare.is_benchmark, [one, two]))
+    compare.benchmarks([one, two])
+
+
+def test_compare_names_a_json_that_the_system_refuses(tmp_path):
+  (tmp_path / 'one.json').mkdir()
+  with pytest.raises(UserError, match='one.json cannot be read: Is a directo'):
+    compare.is_benchmark(str(tmp_path / 'one.json'))
 
 
 def people_of(count):
@@ -828,6 +842,9 @@ def test_load_refuses_a_damaged_saved_run(tmp_path):
   (tmp_path / 'run.json').write_text('{"validation": []}')
   with pytest.raises(UserError, match='is not what `compare --save` writes'):
     finished.load([str(tmp_path / 'run.json')])
+  (tmp_path / 'folder.json').mkdir()
+  with pytest.raises(UserError, match='folder.json cannot be read: Is a dir'):
+    finished.load([str(tmp_path / 'folder.json')])
 
 
 def test_run_may_have_any_name(tmp_path):

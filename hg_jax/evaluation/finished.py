@@ -33,7 +33,6 @@ _ROWS = 100  # of a saved run's validation
 _DAMAGED = (
   AttributeError,
   LookupError,
-  OSError,
   TypeError,
   ValueError,
   zlib.error,
@@ -131,6 +130,8 @@ def _load(folder: Path, name: str) -> Run:
     rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
     _check_validation(list(rows.values()), skeleton)
     config = run_config.load(folder)
+  except OSError as error:
+    raise _refused(error) from error
   except _DAMAGED as error:
     raise UserError(
       f'{folder} is damaged, or of another version of hg_jax ({error}).'
@@ -143,6 +144,13 @@ def _load(folder: Path, name: str) -> Run:
     skeleton=skeleton,
     results=results,
     validation=[rows[step] for step in sorted(rows)],
+  )
+
+
+def _refused(error: OSError) -> UserError:
+  return UserError(
+    f'{error.filename} cannot be read: {error.strerror}; mend that and try '
+    'again.'
   )
 
 
@@ -238,6 +246,8 @@ def _load_saved(path: Path, name: str) -> Run:
     _check_validation(run.validation, run.skeleton)
     # A run saved before there was a setting has its default.
     return dataclasses.replace(run, config=_lists(Config()) | run.config)
+  except OSError as error:
+    raise _refused(error) from error
   except _DAMAGED as error:
     raise UserError(
       f'{path} is not what `compare --save` writes ({error}).'
