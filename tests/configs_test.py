@@ -12,6 +12,7 @@ from hg_jax.base import config as config_lib
 from hg_jax.base import config_files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+from hg_jax.run import run_config
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -218,3 +219,11 @@ def test_damaged_saved_config_is_refused(text):
 def test_saved_config_with_an_impossible_value_is_refused():
   with pytest.raises(UserError, match=r'config\.data\.sigma is nan'):
     config_lib.from_json('{"data": {"sigma": NaN}}')
+
+
+@pytest.mark.parametrize('fields', ['{"steps": -1}', '{"stepps": 1}'])
+def test_setting_of_a_run_is_named_with_its_file(fields, tmp_path):
+  path = tmp_path / 'config.json'
+  path.write_text(fields)
+  with pytest.raises(UserError, match=rf'^{path}: .*config\.stepp?s'):
+    run_config.load(tmp_path)

@@ -107,6 +107,16 @@ def parse_json(
     raise ValueError(f'its compression is damaged: {error}') from error
 
 
+def _holder(path: Path) -> str:
+  """What a holder wrote of itself, in a line."""
+  try:
+    with open_to_read(path) as file:
+      text = file.read(200).decode(errors='backslashreplace')
+  except OSError:
+    text = ''
+  return ' '.join(text.split()) or 'another process'
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
   """Keeps other processes from training in this folder while entered.
@@ -121,7 +131,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = filelock.FileLock(folder / 'lock').acquire(blocking=False)
   except filelock.Timeout as error:
     raise UserError(
-      f'{folder} is in use by {holder.read_text()}; wait for it, or give '
+      f'{folder} is in use by {_holder(holder)}; wait for it, or give '
       'another --workdir.'
     ) from error
   with lock:

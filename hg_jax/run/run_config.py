@@ -27,7 +27,10 @@ def load(workdir: Path) -> Config:
   """
   fields = _read_config(workdir)
   fields.pop('skeleton', None)
-  return config_lib.from_json(json.dumps(fields))
+  try:
+    return config_lib.from_json(json.dumps(fields))
+  except UserError as error:
+    raise UserError(f'{workdir / "config.json"}: {error}') from error
 
 
 def load_skeleton(workdir: Path) -> Skeleton:

@@ -111,6 +111,11 @@ def test_locked_names_the_holder_until_it_dies(tmp_path):
     files.locked(tmp_path),
   ):
     pass
+  for text in (b'', b'\xff\x00two\nlines'):
+    (tmp_path / 'lock.holder').write_bytes(text)
+    with pytest.raises(UserError, match='in use by .+; wait') as error:
+      files.locked(tmp_path).__enter__()
+    assert '\n' not in str(error.value)
   other.kill()
   other.wait()
   with files.locked(tmp_path):
