@@ -9,6 +9,7 @@ evaluated, on any number of devices.
 import dataclasses
 import errno
 import json
+import math
 import os
 import shutil
 import sys
@@ -68,11 +69,15 @@ class Checkpoints:
       writable: creates the folder and removes what an interrupted save left;
         only for the one process that holds the run's lock. Otherwise nothing
         is written, so that a run may be read while it trains.
+
+    Raises:
+      UserError: the scores of a checkpoint are damaged.
     """
     self._workdir, self._writable = workdir, writable
     self._folder = (workdir / 'checkpoints').resolve()
     if writable:
       self._folder.mkdir(parents=True, exist_ok=True)
+    _require_scores(self._folder)
     policy = {
       'preservation_policy': checkpoint_managers.AnyPreservationPolicy(
         [
@@ -244,11 +249,11 @@ class Checkpoints:
       sections = self._manager.restore(
         step, args=ocp.args.Composite(state=args)
       ).state
-    for name, section in sections.items():
-      if integrity.crc32(section) != saved[name]['crc32']:
-        raise Corrupt(
-          f'{folder} is damaged: its {name} differs from what was saved'
-        )
+      for name, section in sections.items():
+        if integrity.crc32(section) != saved[name]['crc32']:
+          raise Corrupt(
+            f'{folder} is damaged: its {name} differs from what was saved'
+          )
     return sections
 
   def close(self) -> None:
@@ -276,6 +281,32 @@ class Checkpoints:
             f'to step {self.latest()} are whole; the same command goes on.'
           ) from error
       raise
+
+
+def _require_scores(folder: Path) -> None:
+  """Refuses scores that orbax cannot compare, or takes for none.
+
+  By them it keeps the best checkpoint, and deletes others.
+
+  Raises:
+    OSError: the system does not give them.
+    UserError: they are damaged; names the file.
+  """
+  for step in sorted(folder.iterdir()) if folder.is_dir() else ():
+    if not (step.name.isdecimal() and step.is_dir()):
+      continue  # It is being written, or deleted.
+    path = step / 'metrics' / 'metrics'
+    try:
+      scores = files.read_json(path)
+      if scores is not None and not math.isfinite(scores[METRIC]):
+        raise ValueError(f'{METRIC} is {scores[METRIC]}')
+    except FileNotFoundError:
+      continue  # It has none, or the run, which trains, has deleted it.
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
+      raise UserError(
+        f'{path} is damaged ({error!r:.100}); mend it, or move it away: the '
+        'checkpoint then counts as one without scores.'
+      ) from error
 
 
 def _sections(state: TrainState) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tells whether a checkpoint is what was saved, by checksums and errors."""
 
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -46,7 +47,16 @@ def reading(folder: Path) -> Iterator[None]:
   try:
     yield
   # What orbax and tensorstore raise for a file that is missing or malformed.
-  except (ValueError, KeyError, TypeError, OSError, MemoryError) as error:
+  except (
+    AttributeError,
+    KeyError,
+    MemoryError,
+    OSError,
+    TypeError,
+    ValueError,
+  ) as error:
+    # Where the system refuses a folder, orbax says that it is not there.
+    error = _refusal(folder) or error
     reason = ' '.join((str(error) or repr(error)).split())[:120]
     status = re.match('([A-Z_]+): ', str(error))
     passing = status and status[1] not in _DAMAGE
@@ -60,6 +70,14 @@ def reading(folder: Path) -> Iterator[None]:
     if not folder.exists():
       raise Deleted(folder) from error
     raise Corrupt(f'{folder} cannot be read ({reason})') from error
+
+
+def _refusal(folder: Path) -> OSError | None:
+  """What the system says if it refuses to list a folder of a checkpoint."""
+  met = []
+  for _ in os.walk(folder, onerror=met.append):
+    pass
+  return next((e for e in met if not isinstance(e, FileNotFoundError)), None)
 
 
 def layout(tree: Any) -> int:

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import resource
 import shutil
@@ -88,6 +89,64 @@ def test_restore_last_moves_damage_aside(workdir, how):
   checkpoints = checkpoint.Checkpoints(workdir, writable=True)
   assert_same(checkpoints.restore_last(state(0), said.append), state(20))
   checkpoints.close()
+
+
+@pytest.mark.parametrize('text', ['', '[]', '7', 'null'])
+@pytest.mark.parametrize('name', ['checksums/metadata', 'state/_METADATA'])
+def test_metadata_of_another_form_are_damage(workdir, name, text):
+  (workdir / 'checkpoints' / '20' / name).write_text(text)
+  said = []
+  checkpoints = checkpoint.Checkpoints(workdir, writable=True)
+  assert_same(checkpoints.restore_last(state(0), said.append), state(10))
+  checkpoints.close()
+  assert len(said) == 1
+
+
+@pytest.mark.parametrize('writable', [False, True])
+@pytest.mark.parametrize(
+  'text',
+  ['', '[]', '7', '{}', '{"all_joints": "x"}', '{"all_joints": NaN}', '\xff'],
+)
+def test_damaged_scores_are_named_and_kept(workdir, text, writable):
+  path = workdir / 'checkpoints' / '20' / 'metrics' / 'metrics'
+  path.parent.mkdir()
+  path.write_bytes(text.encode('latin-1'))
+  with pytest.raises(UserError, match=rf'^{path} is damaged') as error:
+    checkpoint.Checkpoints(workdir, writable=writable)
+  assert '\n' not in str(error.value)
+  path.unlink()  # As the line says.
+  checkpoints = checkpoint.Checkpoints(workdir, writable=writable)
+  assert checkpoints.steps() == [10, 20]
+  checkpoints.close()
+
+
+def refuse(monkeypatch, name):
+  """Lets nobody list folders of this name, not the superuser either."""
+  scandir = os.scandir
+
+  def refused(path):
+    if os.path.basename(path) == name:
+      raise PermissionError(errno.EACCES, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refused)
+
+
+def test_folder_that_the_system_refuses_is_no_damage(workdir, monkeypatch):
+  folder = workdir / 'checkpoints' / '20'
+  refuse(monkeypatch, 'state')
+  with (
+    pytest.raises(UserError, match='20 cannot be read now: .*Permission den'),
+    integrity.reading(folder),
+  ):
+    raise ValueError('Individual parameter subdirectory not found')
+
+
+def test_scores_that_are_no_file_are_refused(workdir):
+  (workdir / 'checkpoints' / '20' / 'metrics' / 'metrics').mkdir(parents=True)
+  for writable in (False, True):
+    with pytest.raises(IsADirectoryError):
+      checkpoint.Checkpoints(workdir, writable=writable)
 
 
 def test_restore_last_never_begins_anew_beside_damage(workdir):
