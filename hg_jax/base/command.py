@@ -123,8 +123,10 @@ def cache_compilations() -> None:
   if jax.config.jax_compilation_cache_dir is not None:
     return
   try:
-    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    folder = Path(home, 'hg_jax', 'xla')
+    home = Path(os.environ.get('XDG_CACHE_HOME', ''))
+    if not home.is_absolute():  # The standard has it that it is ignored then.
+      home = Path.home() / '.cache'
+    folder = home / 'hg_jax' / 'xla'
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
   except (OSError, RuntimeError) as error:  # No folder, or no home.

@@ -105,6 +105,18 @@ def test_cache_compilations_in_the_users_folder(
   assert capsys.readouterr().err == ''
 
 
+def test_cache_compilations_leaves_the_current_folder_alone(
+  no_cache, monkeypatch, tmp_path
+):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv('XDG_CACHE_HOME', 'relative')
+  monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+  command.cache_compilations()
+  cache = tmp_path / 'home' / '.cache' / 'hg_jax' / 'xla'
+  assert jax.config.jax_compilation_cache_dir == str(cache)
+  assert not (tmp_path / 'relative').exists()
+
+
 @pytest.mark.parametrize('home', ['file', 'none'])
 def test_cache_compilations_warns_without_a_home(
   no_cache, monkeypatch, tmp_path, capsys, home
