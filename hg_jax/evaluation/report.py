@@ -20,6 +20,7 @@ import numpy as np
 from hg_jax.base import affine, files
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
+from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import datasets, images, records
 from hg_jax.data.records import Crops
 from hg_jax.evaluation import (
@@ -54,13 +55,7 @@ def evaluate_run(
     UserError: the checkpoint or the split does not exist, or is of another
       network.
   """
-  run = processes.json_from_first(
-    lambda: {
-      'skeleton': run_config.load_skeleton(workdir).to_json(),
-      'unaveraged': bool(config.ema_decay) and not bundle.is_bundle(workdir),
-    }
-  )
-  skeleton = skeleton_lib.from_json(run['skeleton'])
+  skeleton, averaged = _from_folder(workdir, config)
   crops = datasets.read_for(config, split, skeleton)
   for note in crops.notes:
     print(note)
@@ -71,7 +66,7 @@ def evaluate_run(
   )
   step, variables, results = _evaluated(evaluator, workdir, config, which)
   raw = None
-  if run['unaveraged']:
+  if averaged:
     *_, raw = _evaluated(evaluator, workdir, config, str(step), ema=False)
   if not processes.is_first_process():
     return
@@ -102,6 +97,20 @@ def evaluate_run(
   else:
     written.append(_write_submission(output, config, results, crops))
   print('Wrote ' + ', '.join(str(path) for path in written))
+
+
+def _from_folder(workdir: Path, config: Config) -> tuple[Skeleton, bool]:
+  """The run's skeleton, and whether it has weights and an average of them.
+
+  The first process tells the others, who may not see the folder.
+  """
+  skeleton, averaged = processes.json_from_first(
+    lambda: (
+      run_config.load_skeleton(workdir).to_json(),
+      bool(config.ema_decay) and not bundle.is_bundle(workdir),
+    )
+  )
+  return skeleton_lib.from_json(skeleton), averaged
 
 
 def _evaluated(
