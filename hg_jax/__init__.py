@@ -27,6 +27,23 @@ def _end_at_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _open_closed_streams() -> None:
+  """Opens /dev/null where a command has no input, output or errors (`>&-`).
+
+  Else the next file that is opened takes the number of the closed one, and
+  what a library says of its work is written into that file.
+  """
+  streams = {0: ('stdin', 'r'), 1: ('stdout', 'w'), 2: ('stderr', 'w')}
+  for number, (name, mode) in streams.items():
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # It takes the lowest that is free.
+      os.set_inheritable(number, True)
+    if getattr(sys, name) is None:
+      setattr(sys, name, open(number, mode, closefd=False))
+
+
 def _take_huge_pages() -> None:
   """Starts a command again with glibc's memory in pages of 2 MB.
 
@@ -58,6 +75,7 @@ def _require_environment_of_jax() -> None:
 
 if _is_command():
   _end_at_interrupt()
+  _open_closed_streams()
   _take_huge_pages()
   _require_environment_of_jax()
 

@@ -190,6 +190,31 @@ def test_output_that_is_closed_is_no_error():
   assert (process.returncode, process.stderr) == (0, '')
 
 
+# Libraries write to the numbers 1 and 2, whatever file has them.
+NOISY = """
+import os
+with open({victim!r}, 'w'):
+  for number in (1, 2):
+    os.write(number, b'what a library says')
+os._exit(0)
+"""
+
+
+def test_no_file_takes_the_place_of_closed_streams(tmp_path):
+  victim, config = tmp_path / 'victim', tmp_path / 'noisy.py'
+  config.write_text(NOISY.format(victim=str(victim)))
+  process = run_in_shell(f'hg_jax.summary --config={config} <&- 2>&-')
+  assert process.returncode == 0
+  assert victim.read_text() == ''
+
+
+def test_a_list_from_a_closed_input_is_an_empty_one(tmp_path):
+  process = run_in_shell(f'hg_jax.predict - --output={tmp_path}/out <&-')
+  assert process.returncode == 1
+  (line,) = process.stderr.splitlines()
+  assert line.startswith('error: ')
+
+
 # As some imports and callbacks from C++ do.
 SWALLOWING = """
 import time

@@ -19,9 +19,6 @@ def as_command() -> Iterator[None]:
 
   It may be met by a file, or by what is printed while entered.
   """
-  # None where they are closed, as by `... >&-`.
-  sys.stdout = sys.stdout or open(os.devnull, 'w')
-  sys.stderr = sys.stderr or open(os.devnull, 'w')
   # Not every terminal takes every name of a file.
   if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors='backslashreplace')
