@@ -267,6 +267,11 @@ class Checkpoints:
       if self._writable:
         shutil.rmtree(self._folder / _DELETED, ignore_errors=True)
 
+  def _kept(self) -> str:
+    if (last := self.latest()) is None:
+      return 'It has no checkpoint yet.'
+    return f'Its checkpoints up to step {last} are whole.'
+
   @contextmanager
   def _writing(self) -> Iterator[None]:
     try:
@@ -277,8 +282,8 @@ class Checkpoints:
       for cause in causes:
         if cause in str(error):
           raise UserError(
-            f'{self._workdir} cannot be written: {cause}. Its checkpoints up '
-            f'to step {self.latest()} are whole; the same command goes on.'
+            f'{self._workdir} cannot be written: {cause}. {self._kept()} Mend '
+            'that and give the same command again.'
           ) from error
       raise
 
