@@ -132,6 +132,10 @@ def test_truncated_jpeg_is_refused_or_named(drawn, tmp_path):
   assert len(records.read(tmp_path / 'out', 'train')) == len(people) - gone
   report = (tmp_path / 'out' / 'report.txt').read_text()
   assert f'{people.image[0]} is truncated' in report
+  # As if a full disk had ended the first call before its last file.
+  (tmp_path / 'out' / 'contact_sheet.png').unlink()
+  prepare.prepare(**settings, skip_unreadable=True)
+  assert (tmp_path / 'out' / 'report.txt').read_text() == report
 
 
 def test_prepare_can_be_repeated_after_interruption(

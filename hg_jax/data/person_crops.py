@@ -59,8 +59,8 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
         side over the person's.
       files: the file of each image.
       progress: called once after each image.
-      skip_unreadable: leave the people of broken images out, and list them
-        in `unreadable`, instead of raising.
+      skip_unreadable: leave the people of broken images out, instead of
+        raising.
       **kwargs: of the base class, such as `data_dir`.
     """
     self._splits = splits
@@ -69,7 +69,6 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     self._files = files
     self._progress = progress
     self._skip_unreadable = skip_unreadable
-    self.unreadable: list[str] = []
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -123,10 +122,9 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
   def _crops_of_image(self, people: People, image: str, rows: list[int]):
     try:
       picture = images.read(self._files[image])
-    except UserError as error:
+    except UserError:
       if not self._skip_unreadable:
         raise
-      self.unreadable.append(str(error))
       return rows, []
     crops = [
       images.cut(
@@ -224,7 +222,25 @@ def write(
         raise
       reason = error.__cause__.message if system else error
       raise UserError(f'{data_dir} cannot be written: {reason}.') from error
-  return builder.unreadable
+  return _left_out(splits, folder, files)
+
+
+def _left_out(
+  splits: dict[str, People], folder: Path, files: dict[str, Path]
+) -> list[str]:
+  """Says of each image without records why, also when an earlier call wrote."""
+  with np.load(folder / records.INDEX) as index:
+    present = set(index['image'])
+  lines = []
+  for image in {str(i): None for p in splits.values() for i in p.image}:
+    if image in present:
+      continue
+    try:
+      images.read(files[image])
+      lines.append(f'{files[image]} could not be read when it was prepared.')
+    except UserError as error:
+      lines.append(str(error))
+  return lines
 
 
 def _write_index(builder: PersonCrops, folder: Path) -> None:
