@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -189,5 +190,24 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         raise
       sys.exit(f'error: {problem}')
 
-  with as_command():
-    app.run(guarded, flags_parser=parse_flags)
+  before = threading.enumerate()
+  try:
+    with as_command():
+      app.run(guarded, flags_parser=parse_flags)
+  except SystemExit as end:
+    if isinstance(end.code, str):
+      _leave_threads(end.code, before)
+    raise
+
+
+def _leave_threads(line: str, before: list[threading.Thread]) -> None:
+  """Ends with this line, if threads run that Python would wait for.
+
+  Orbax's wait for minutes for what an error has prevented.
+  """
+  begun = set(threading.enumerate()).difference(before)
+  if all(thread.daemon for thread in begun):
+    return
+  with contextlib.suppress(OSError):  # The terminal may be closed.
+    os.write(2, f'{line}\n'.encode(errors='backslashreplace'))
+  os._exit(1)

@@ -96,6 +96,28 @@ def test_run_says_in_a_line_what_the_machine_refuses(failure, monkeypatch):
   assert '\n' not in end.value.code
 
 
+# As orbax's do after an error, for minutes.
+WAITING = """
+import threading
+from hg_jax.base import command
+from hg_jax.base.errors import UserError
+def main(_):
+  threading.Thread(target=threading.Event().wait).start()
+  raise UserError('it failed')
+command.run(main)
+"""
+
+
+def test_run_does_not_wait_for_threads_after_an_error():
+  ended = subprocess.run(
+    [sys.executable, '-c', WAITING],
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+  assert (ended.returncode, ended.stderr) == (1, 'error: it failed\n')
+
+
 def test_cache_compilations_in_the_users_folder(
   no_cache, monkeypatch, tmp_path, capsys
 ):
