@@ -72,7 +72,7 @@ def bars(
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(12, 6), layout='constrained')
     axes = figure.subplots()
-    width = 0.84 / len(series)
+    width, groups = 0.84 / len(series), []
     for number, (name, values) in enumerate(series.items()):
       drawn = axes.bar(
         np.arange(len(columns)) + (number - (len(series) - 1) / 2) * width,
@@ -87,7 +87,7 @@ def bars(
         yerr=None if np.isnan(whiskers[name]).all() else whiskers[name],
         error_kw={'elinewidth': 1.0, 'capsize': 2, 'ecolor': '#222222'},
       )
-      _outline_whiskers(drawn)
+      groups.append(_with_outlined_whiskers(drawn))
       if len(series) <= 4:
         texts = [f'{value:.1f}' for value in values]
         turn = 90 if len(series) > 2 else 0
@@ -98,7 +98,7 @@ def bars(
     axes.set_ylim(start, 100 if start else None)
     axes.set_ylabel(f'{label}; axis from {start}' if start else label)
     axes.set_title(title, loc='left')
-    figure.legend(loc='outside lower center', ncols=min(4, len(series)))
+    _legend(figure, groups, ncols=min(4, len(series)))
   return figure
 
 
@@ -140,7 +140,7 @@ def curves(
       axes.set_ylim(*_range(lines.values()))
       axes.set_ylabel(label)
     figure.suptitle(title, x=0.01, ha='left', fontsize=12)
-    _legend_of_lines(figure, axes, ncols=min(5, len(lines)))
+    _legend(figure, axes.lines, ncols=min(5, len(lines)), handlelength=3.5)
   return figure
 
 
@@ -169,7 +169,7 @@ def over_thresholds(
       axes.tick_params(labelbottom=True)
     figure.supylabel('Correct, % of labeled joints', fontsize=11)
     figure.suptitle(lettering.utf8(title))
-    _legend_of_lines(figure, grid.flat[0], ncols=1)
+    _legend(figure, grid.flat[0].lines, ncols=1, handlelength=3.5)
   return figure
 
 
@@ -223,10 +223,11 @@ def _start_of_axis(lowest):
   return 10 * int((lowest - 5) // 10) if lowest > 50 else 0
 
 
-def _outline_whiskers(drawn):
-  """Gives the whiskers of bars, if any, a white edge, seen on any hatch."""
+def _with_outlined_whiskers(drawn):
+  """The bars, their whiskers, if any, with a white edge, seen on any hatch."""
   for whisker in drawn.errorbar.get_children() if drawn.errorbar else ():
     whisker.set_path_effects([withStroke(linewidth=3, foreground='white')])
+  return drawn
 
 
 def _line(axes, x, y, number, **options):
@@ -241,13 +242,14 @@ def _line(axes, x, y, number, **options):
   )
 
 
-def _legend_of_lines(figure, axes, *, ncols):
-  figure.legend(
-    *axes.get_legend_handles_labels(),
-    loc='outside lower center',
-    ncols=ncols,
-    handlelength=3.5,
+def _legend(figure, drawn, **options):
+  """Names what is drawn, below it."""
+  # Matplotlib leaves out labels that begin with _, so they are put in after.
+  legend = figure.legend(
+    drawn, ['name'] * len(drawn), loc='outside lower center', **options
   )
+  for text, each in zip(legend.get_texts(), drawn, strict=True):
+    text.set_text(each.get_label())
 
 
 def _range(lines):
