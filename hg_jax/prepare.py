@@ -3,6 +3,7 @@
 python -m hg_jax.prepare --images=DIR --annotations=FILE --data_dir=OUT
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,7 +179,9 @@ def _require_bounds(size: int, margin: float) -> None:
 def prepare_synthetic(
   data_dir: Path, people: int, *, image_size: int = 256
 ) -> None:
-  """Draws and prepares people under `data_dir`, unless they are there.
+  """Draws and prepares people under `data_dir`, unless it holds some.
+
+  Says so if those are more or fewer.
 
   Args:
     data_dir: the folder.
@@ -186,6 +189,14 @@ def prepare_synthetic(
     image_size: px, of the network's inputs.
   """
   if records.prepared(data_dir):
+    there = sum(records.counts(data_dir).values())
+    if there != people:
+      print(
+        f'warning: {data_dir} holds {there:,} people, who are used; to draw '
+        f'the {people:,} of config.data.synthetic_people, give another '
+        '--config.data.dir.',
+        file=sys.stderr,
+      )
     return
   drawn = data_dir / 'drawn'
   prepare(

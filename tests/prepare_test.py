@@ -197,6 +197,19 @@ def test_prepare_does_not_overwrite_other_records(prepared, drawn, capsys):
   with pytest.raises(UserError, match='--size=448, not 128'):
     make(drawn, prepared)
   prepare.prepare_synthetic(prepared, 30)  # the same again: nothing to do
+  assert capsys.readouterr().err == ''
+
+
+def test_people_who_are_there_in_place_of_those_to_be_drawn_are_named(
+  prepared, capsys
+):
+  prepare.prepare_synthetic(prepared, 1000)
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line == (
+    f'warning: {prepared} holds 30 people, who are used; to draw the 1,000 of '
+    'config.data.synthetic_people, give another --config.data.dir.'
+  )
+  assert len(records.read(prepared, 'train')) == 24
 
 
 @pytest.mark.parametrize(

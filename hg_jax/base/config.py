@@ -73,7 +73,8 @@ class Data:
   resident: bool = False
   # Leave out people whose prepared crop is corrupt rather than stop.
   skip_corrupt: bool = False
-  # Draw this many people and prepare them when `dir` holds nothing yet.
+  # Draw this many people and prepare them when `dir` holds nothing yet; if it
+  # holds more or fewer, a line says that those are used.
   synthetic_people: int = _setting(0, least=0)
 
 

@@ -156,6 +156,18 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
   )
 
 
+def counts(data_dir: Path) -> dict[str, int]:
+  """How many people each split has.
+
+  Raises:
+    UserError: nothing was prepared there.
+  """
+  joints = len(read_skeleton(data_dir).joints)
+  columns = _read_index(data_dir, joints=joints)
+  splits, people = np.unique(columns['split'], return_counts=True)
+  return dict(zip(splits.tolist(), people.tolist(), strict=True))
+
+
 def _require_prepared(data_dir: Path) -> None:
   if not prepared(data_dir):
     raise UserError(
