@@ -8,6 +8,7 @@ The same command goes on with an interrupted run.
 
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
@@ -70,33 +71,49 @@ def main(argv: list[str]) -> None:
   cache_compilations()
   with processes.joined():
     processes.require_same(_common_settings(config))
+    output = Path(FLAGS.output or workdir)
+    evaluation = {
+      'which': FLAGS.checkpoint,
+      'split': FLAGS.split,
+      'output': output,
+    }
     if FLAGS.mode == 'train':
-      train_run(config, workdir, profile=FLAGS.profile)
+      train_run(
+        config,
+        workdir,
+        profile=FLAGS.profile,
+        check=lambda: report.check(workdir, config, **evaluation),
+      )
     else:
       config = config_lib.from_json(
         processes.json_from_first(
           lambda: config_lib.to_json(_config_to_evaluate(workdir))
         )
       )
-    output = Path(FLAGS.output or workdir)
     with system_errors(output):
-      report.evaluate_run(
-        workdir,
-        config,
-        which=FLAGS.checkpoint,
-        split=FLAGS.split,
-        output=output,
-      )
+      report.evaluate_run(workdir, config, **evaluation)
 
 
-def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
+def train_run(
+  config: Config,
+  workdir: Path,
+  *,
+  profile: int = 0,
+  check: Callable[[], None] = lambda: None,
+) -> None:
   """Trains in `workdir`, or goes on with the run in it.
 
   A signal ends the program, with that signal's status.
+
+  Args:
+    config: the run's.
+    workdir: its folder.
+    profile: the number of steps to write a trace of.
+    check: refuses what is to follow; called when there are people to train on.
   """
   train.check_devices(config)
   with contextlib.ExitStack() as held:
-    processes.run_on_first(lambda: _begin_folder(config, workdir, held))
+    processes.run_on_first(lambda: _begin_folder(config, workdir, held, check))
     try:
       train.train_and_evaluate(config, workdir, profile=profile)
     except train.Stopped as stopped:
@@ -106,7 +123,10 @@ def train_run(config: Config, workdir: Path, *, profile: int = 0) -> None:
 
 
 def _begin_folder(
-  config: Config, workdir: Path, held: contextlib.ExitStack
+  config: Config,
+  workdir: Path,
+  held: contextlib.ExitStack,
+  check: Callable[[], None],
 ) -> None:
   """Creates the run's folder if needed and locks it until `held` ends."""
   if workdir.is_file():
@@ -125,6 +145,7 @@ def _begin_folder(
   skeleton = records.read_skeleton(data_dir)
   if (workdir / 'config.json').exists():
     run_config.require_same_joints(workdir, skeleton)
+  check()
   with system_errors(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     held.enter_context(files.locked(workdir))

@@ -19,6 +19,12 @@ from hg_jax.run import run_config
 
 ROOT = Path(__file__).parents[1]
 CONFIG = '--config=configs/adam16_hg2.py'
+# Of one step, if it came to that.
+SHORT = [
+  *(CONFIG, '--config.data.dir={data}', '--config.steps=1'),
+  *('--config.batch_size=4', '--config.data.image_size=64'),
+  *('--config.model.stacks=1', '--config.model.features=4'),
+]
 
 # What the user does, and what the line says: what is wrong, what to do.
 MISTAKES = {
@@ -65,6 +71,14 @@ MISTAKES = {
   'a config.json that is cut': (
     ['--mode=evaluate', '--workdir={tmp}/cut'],
     ['{tmp}/cut/config.json is damaged'],
+  ),
+  'a misspelt checkpoint of a run to be trained': (
+    [*SHORT, '--workdir={tmp}/untrained', '--checkpoint=lates'],
+    ['--checkpoint=lates', 'best, latest or a step up to 1'],
+  ),
+  'a misspelt split of a run to be trained': (
+    [*SHORT, '--workdir={tmp}/untrained', '--split=vlid'],
+    ["no split 'vlid'", 'train, valid'],
   ),
   'a folder that cannot be made': (
     [CONFIG, '--config.data.dir={data}', '--workdir={tmp}/file/run'],
@@ -117,6 +131,7 @@ def test_mistake_is_one_line_and_fails(mistake, outcomes):
   assert lines[0].startswith('error: ')
   for words in MISTAKES[mistake][1]:
     assert words.format(**names) in lines[0]
+  assert not (names['tmp'] / 'untrained').exists()
 
 
 def test_platform_without_a_device_is_one_line():

@@ -10,6 +10,7 @@ run gets pred_keypoints_mpii.mat, which MPII scores.
 """
 
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from hg_jax.base import affine, files
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import datasets, images, records
 from hg_jax.data.records import Crops
@@ -37,6 +39,45 @@ from hg_jax.pictures import figures, heatmap_sheets
 from hg_jax.run import bundle, processes, run_config
 
 _OVERLAY_SIZE = 448  # px
+_SUBMISSION = 'pred_keypoints_mpii.mat'
+
+
+def check(
+  workdir: Path, config: Config, *, which: str, split: str, output: Path
+) -> None:
+  """Refuses, before a run is trained, what `evaluate_run` would after it.
+
+  Args:
+    workdir: the run's folder, which need not be there.
+    config: the run's config.
+    which: 'best', 'latest' or a step.
+    split: of the prepared people.
+    output: the folder for the files, which is made if need be.
+
+  Raises:
+    UserError: there can be no such checkpoint, there is no such split, or
+      the files cannot be written.
+  """
+  can_be = which.isdecimal() and int(which) <= config.steps
+  is_there = which.isdecimal() and (workdir / 'checkpoints' / which).is_dir()
+  if which not in ('best', 'latest') and not can_be and not is_there:
+    raise UserError(
+      f'--checkpoint={which} is none that there will be; choose best, latest '
+      f'or a step up to {config.steps}.'
+    )
+  crops = datasets.read(config, split)
+  if not crops.people.labeled.any():
+    submission.require_annotations(_annotations(config), output / _SUBMISSION)
+  _make_folder(output)
+
+
+def _make_folder(output: Path) -> None:
+  """Makes the folder for the files, and tries to write there."""
+  if output.exists() and not output.is_dir():
+    raise UserError(f'{output} is a file; give a folder as --output.')
+  with system_errors(output):
+    output.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=output).close()
 
 
 def evaluate_run(
@@ -57,6 +98,7 @@ def evaluate_run(
   """
   skeleton, averaged = _from_folder(workdir, config)
   crops = datasets.read_for(config, split, skeleton)
+  processes.run_on_first(lambda: _make_folder(output))
   for note in crops.notes:
     print(note)
   evaluator = Evaluator(
@@ -71,7 +113,6 @@ def evaluate_run(
   if not processes.is_first_process():
     return
   print(f'\n{workdir}, step {step}')
-  output.mkdir(parents=True, exist_ok=True)
   written = [output / 'predictions.h5']
   predictions.write(written[0], crops.people, results.joints, results.score)
   if crops.people.labeled.any():
@@ -136,10 +177,9 @@ def _evaluated(
 def _write_submission(
   output: Path, config: Config, results: Results, crops: Crops
 ) -> Path:
-  path = output / 'pred_keypoints_mpii.mat'
-  annotations = records.source(datasets.folders(config)[0])['annotations']
+  path = output / _SUBMISSION
   counts = submission.write(
-    path, Path(annotations), crops.people, results.joints
+    path, _annotations(config), crops.people, results.joints
   )
   print(
     'The joints of these people are not published: {annotated} annotated, '
@@ -147,6 +187,11 @@ def _write_submission(
     'scores.'.format(**counts)
   )
   return path
+
+
+def _annotations(config: Config) -> Path:
+  """The file that the people were prepared from."""
+  return Path(records.source(datasets.folders(config)[0])['annotations'])
 
 
 def _summarize(results: Results, crops: Crops) -> dict:

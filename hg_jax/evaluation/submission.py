@@ -20,6 +20,24 @@ from hg_jax.data.people import People
 from hg_jax.data.unreadable import UNREADABLE
 
 
+def require_annotations(annotations: Path, path: Path) -> None:
+  """Refuses annotations of which `write` could not make `path`.
+
+  Raises:
+    UserError: they are gone, or not the official ones.
+  """
+  if annotations.suffix != '.mat':
+    raise UserError(
+      f'{annotations} does not say who is scored; prepare the test people '
+      'from mpii_human_pose_v1_u12_1.mat.'
+    )
+  if not annotations.is_file():
+    raise UserError(
+      f'{annotations}, from which the test people were prepared, is gone, and '
+      f'{path.name} needs it; put it back and give the same command again.'
+    )
+
+
 def write(
   path: Path,
   annotations: Path,
@@ -42,11 +60,7 @@ def write(
     UserError: the annotations are gone, damaged or not the official ones, or
       `path` cannot be written.
   """
-  if annotations.suffix != '.mat':
-    raise UserError(
-      f'{annotations} does not say who is scored; prepare the test people '
-      'from mpii_human_pose_v1_u12_1.mat.'
-    )
+  require_annotations(annotations, path)
   images, single = _read_test(annotations, path)
   predicted = {
     (int(image), int(person)): points
@@ -92,12 +106,6 @@ def _read_test(
   annotations: Path, path: Path
 ) -> tuple[dict[int, dict], set[tuple[int, int]]]:
   """What `mpii_mat.read_test` reads, for `path`."""
-  if not annotations.is_file():
-    raise UserError(
-      f'{annotations}, from which the test people were prepared, is gone, and '
-      f'{path.name} needs it. Their predictions are kept; put it back and give '
-      'the same command again.'
-    )
   try:
     return mpii_mat.read_test(annotations)
   except UNREADABLE as error:
