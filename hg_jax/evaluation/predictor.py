@@ -9,7 +9,10 @@ Axes: P people, K joints, S input px, H = S // 4 heatmap px.
 
 import dataclasses
 import io
+import math
+import numbers
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -54,7 +57,15 @@ class Prediction:
   image: np.ndarray = dataclasses.field(repr=False)
 
   def draw(self, *, threshold: float = tracking.SEEN) -> np.ndarray:
-    """Draws the joints that score `threshold` or more; u8[..., ..., 3] RGB."""
+    """Draws the joints that score `threshold` or more; u8[..., ..., 3] RGB.
+
+    Raises:
+      ValueError: `threshold` is no number.
+    """
+    is_number = isinstance(threshold, numbers.Real) and not math.isnan(
+      threshold
+    )
+    _require(is_number, 'threshold', threshold, 'a number')
     return album.overlay(
       album.resized(self.image),
       self.image.shape[:2],
@@ -140,16 +151,16 @@ class Predictor:
       UserError: there is no such run or checkpoint.
       ValueError: an argument is of another kind, or no person at a time.
     """
-    if not isinstance(workdir, (str, os.PathLike)):
-      raise ValueError(f"workdir is {workdir!r}; it must be a run's folder.")
-    if not isinstance(batch_size, int) or batch_size < 1:
-      raise ValueError(f'batch_size is {batch_size!r}; it must be 1 or more.')
+    is_path = isinstance(workdir, (str, os.PathLike))
+    _require(is_path, 'workdir', workdir, "a run's folder")
+    _require_bool('flip_test', flip_test)
+    _require_count('batch_size', batch_size)
     folder = bundle.folder_of(workdir)
     config = run_config.load(folder)
     self.skeleton = run_config.load_skeleton(folder)
     self.step, variables = inference.load_variables(folder, config, str(which))
     self.image_size = config.data.image_size
-    self.batch_size = batch_size
+    self.batch_size = int(batch_size)
     self._variables = jax.device_put(variables)
     model = hourglass.create_model(config, joints=len(self.skeleton.joints))
     first = model.clone(stacks=min(model.stacks, _GLANCE_STACKS))
@@ -179,6 +190,8 @@ class Predictor:
       ValueError: an array is no image, or boxes are not for each of them.
     """
     if boxes is not None:
+      if box is not None:
+        raise ValueError('Give box or boxes, not both.')
       boxes = _listed(boxes)
     if isinstance(image, (list, tuple)):
       each = [None] * len(image) if boxes is None else boxes
@@ -190,8 +203,6 @@ class Predictor:
       return [
         self(one, box, boxes=its) for one, its in zip(image, each, strict=True)
       ]
-    if box is not None and boxes is not None:
-      raise ValueError('Give box or boxes, not both.')
     picture = photos.as_rgb(image)
     if boxes is None:
       boxes = [self.search(picture) if box is None else box]
@@ -209,7 +220,7 @@ class Predictor:
 
   def search(
     self,
-    picture: np.ndarray,  # u8[height, width, 3] RGB
+    picture: Photo,
     *,
     closer: bool = True,
   ) -> boxes_lib.Box:
@@ -218,7 +229,13 @@ class Predictor:
     Args:
       picture: the photo.
       closer: look at smaller places, too, where no person is found for sure.
+
+    Raises:
+      UserError: the file is no image.
+      ValueError: the array is no image, or `closer` is not True or False.
     """
+    _require_bool('closer', closer)
+    picture = photos.as_rgb(picture)
     seeking = search.Search(picture, self.image_size, closer=closer)
     while seeking.box is None:
       inputs, input_to_image = seeking.look()
@@ -228,14 +245,16 @@ class Predictor:
 
   def look(
     self,
-    picture: np.ndarray,  # u8[height, width, 3] RGB
+    picture: Photo,
     boxes: Sequence[Sequence[float]],  # P of x, y, width, height; px
   ) -> tuple[np.ndarray, np.ndarray]:  # u8[P, S, S, 3] RGB, f64[P, 3, 3]
     """What the network sees of people, and the maps from that to the image.
 
     Raises:
-      UserError: a box is none, or lies outside the image.
+      UserError: a box is none, or lies outside the image; or the file is none.
+      ValueError: the array is no image, or the boxes are no list.
     """
+    picture, boxes = photos.as_rgb(picture), _listed(boxes)
     height, width = picture.shape[:2]
     squares = [boxes_lib.square(box, width, height) for box in boxes]
     inputs, image_to_input = images.inputs_of(
@@ -266,7 +285,16 @@ class Predictor:
     Returns:
       The joints, f32[P, K, 2] px of the inputs; scores, f32[P, K]; and
       heatmaps, f32[P, H, H, K], or None.
+
+    Raises:
+      ValueError: the inputs are not as `look` shows them, or another argument
+        is of another kind, or no person at a time.
     """
+    self._require_inputs(inputs)
+    if size is not None:
+      _require_count('size', size)
+    _require_bool('heatmaps', heatmaps)
+    _require_bool('glance', glance)
     count, joints = len(inputs), len(self.skeleton.joints)
     if size is None:
       size = min(1 << max(count - 1, 0).bit_length(), self.batch_size)
@@ -288,6 +316,31 @@ class Predictor:
       )
     found = [np.concatenate(column) for column in columns if column]
     return found[0], found[1], found[2] if heatmaps else None
+
+  def _require_inputs(self, inputs: np.ndarray) -> None:
+    shape, side = getattr(inputs, 'shape', ()), self.image_size
+    dtype = getattr(inputs, 'dtype', type(inputs).__name__)
+    if dtype != np.uint8 or len(shape) != 4 or shape[1:] != (side, side, 3):
+      raise ValueError(
+        f'inputs are {dtype}{list(shape) if shape else ""}; they must be '
+        f'uint8[people, {side}, {side}, 3], as `look` returns them.'
+      )
+
+
+def _require(allowed: bool, name: str, value: object, wanted: str) -> None:
+  if not allowed:
+    shown = ' '.join(reprlib.repr(value).split())  # An array's has many lines.
+    raise ValueError(f'{name} is {shown}; it must be {wanted}.')
+
+
+def _require_bool(name: str, value: object) -> None:
+  is_bool = isinstance(value, (bool, np.bool_))
+  _require(is_bool, name, value, 'True or False')
+
+
+def _require_count(name: str, value: object) -> None:
+  is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+  _require(is_whole and value >= 1, name, value, 'a whole number of 1 or more')
 
 
 def _listed(boxes: Iterable) -> list:

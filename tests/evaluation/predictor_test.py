@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -231,10 +232,97 @@ def test_boxes_of_fewer_or_more_images_are_refused(
     tiny_predictor([photo, photo], boxes=boxes)
 
 
-@pytest.mark.parametrize('size', [0, -1, '8', 2.5, None, float('nan')])
+@pytest.mark.parametrize('size', [0, -1, '8', 2.5, None, True, float('nan')])
 def test_no_people_at_a_time_are_refused(size):
   with pytest.raises(ValueError, match='batch_size is'):
     Predictor(batch_size=size)
+
+
+NO_BOOLS = ['no', None, 1, np.zeros((2, 9))]
+
+
+@pytest.mark.parametrize('flag', NO_BOOLS)
+def test_what_is_not_true_or_false_is_refused_by_name(
+  flag, tiny_predictor, photo
+):
+  inputs, _ = tiny_predictor.look(photo, [BOX])
+  for name, call in {
+    'flip_test': Predictor,
+    'closer': partial(tiny_predictor.search, photo),
+    'heatmaps': partial(tiny_predictor.people, inputs),
+    'glance': partial(tiny_predictor.people, inputs),
+  }.items():
+    with pytest.raises(ValueError) as error:
+      call(**{name: flag})
+    assert str(error.value).startswith(f'{name} is ')
+    assert str(error.value).endswith('; it must be True or False.')
+    assert '\n' not in str(error.value)
+
+
+def test_flags_and_sizes_of_numpy_are_taken(tiny_run):
+  predictor = Predictor(
+    tiny_run, flip_test=np.bool_(False), batch_size=np.int64(3)
+  )
+  inputs = np.zeros((2, 64, 64, 3), np.uint8)
+  joints, scores, _ = predictor.people(inputs, size=np.uint8(1))
+  assert joints.shape == (2, 16, 2) and scores.shape == (2, 16)
+
+
+@pytest.mark.parametrize('size', [0, -1, '8', 2.5, True, float('nan')])
+def test_size_of_people_at_a_time_is_refused(size, tiny_predictor):
+  inputs = np.zeros((2, 64, 64, 3), np.uint8)
+  message = f'^size is {size!r}; it must be a whole number of 1 or more.$'
+  with pytest.raises(ValueError, match=message):
+    tiny_predictor.people(inputs, size=size)
+
+
+@pytest.mark.parametrize('threshold', [None, '0.5', float('nan'), [0.5]])
+def test_threshold_that_is_no_number_is_refused(
+  threshold, tiny_predictor, photo
+):
+  found = tiny_predictor(photo, BOX)
+  with pytest.raises(ValueError) as error:
+    found.draw(threshold=threshold)
+  expected = f'threshold is {threshold!r}; it must be a number.'
+  assert str(error.value) == expected
+
+
+@pytest.mark.parametrize(
+  'inputs',
+  [
+    None,
+    'photo.jpg',
+    np.zeros((64, 64, 3), np.uint8),
+    np.zeros((2, 32, 64, 3), np.uint8),
+    np.zeros((2, 64, 64, 3), np.float32),
+    [[1, 2], [3]],
+  ],
+)
+def test_inputs_that_look_does_not_return_are_refused(inputs, tiny_predictor):
+  message = (
+    r'^inputs are .*; they must be uint8\[people, 64, 64, 3\], as `look`'
+  )
+  with pytest.raises(ValueError, match=message):
+    tiny_predictor.people(inputs)
+
+
+def test_photos_are_looked_at_and_searched_as_files_too(
+  tiny_predictor, photo, tmp_path
+):
+  path = tmp_path / 'photo.png'
+  Image.fromarray(photo).save(path)
+  assert tiny_predictor.search(path) == tiny_predictor.search(photo)
+  np.testing.assert_array_equal(
+    tiny_predictor.look(path, [BOX])[0], tiny_predictor.look(photo, [BOX])[0]
+  )
+  for look in (
+    tiny_predictor.search,
+    partial(tiny_predictor.look, boxes=[BOX]),
+  ):
+    with pytest.raises(ValueError, match='^The image is float32.* from 0 to 1'):
+      look(np.float32(photo))
+  with pytest.raises(ValueError, match='^boxes are None; they must be a list'):
+    tiny_predictor.look(photo, None)
 
 
 @pytest.mark.parametrize('workdir', [None, 5, b'box'])
