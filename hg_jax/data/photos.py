@@ -16,13 +16,22 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
 
   Raises:
     UserError: the file is no image.
-    ValueError: the array or Pillow's image is none, or is damaged.
+    ValueError: it is none of these, or the array or Pillow's image is none, or
+      is damaged.
   """
   if isinstance(image, (str, os.PathLike)):
     return images.read_upright(files.expand_home(image))
   if isinstance(image, Image.Image):
     image = _decoded(image)
-  picture = np.asarray(image)
+  try:
+    picture = np.asarray(image)
+  except (TypeError, ValueError):  # NumPy's, of uneven lists; libraries' own
+    picture = np.array(None)
+  if not picture.ndim:
+    raise ValueError(
+      f'The image is of type {type(image).__name__}; it must be a path, an '
+      "image of Pillow's, an array, or a list of these."
+    )
   described = f'{picture.dtype}{list(picture.shape)}'
   if picture.ndim == 2:
     picture = picture[..., None]

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from hg_jax.base import affine
+from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import boxes as boxes_lib
 from hg_jax.data import images, photos
@@ -187,7 +188,8 @@ class Predictor:
 
     Raises:
       UserError: a file is no image, or a box lies outside it.
-      ValueError: an array is no image, or boxes are not for each of them.
+      ValueError: an array is no image, or boxes are not for each of them; of
+        a list the message begins with the image's position, from 0.
     """
     if boxes is not None:
       if box is not None:
@@ -200,9 +202,15 @@ class Predictor:
           f'There are {len(image)} images, and boxes for {len(each)}; give a '
           'list of boxes for each image.'
         )
-      return [
-        self(one, box, boxes=its) for one, its in zip(image, each, strict=True)
-      ]
+      found = []
+      for number, its in enumerate(each):
+        try:
+          found.append(self(image[number], box, boxes=its))
+        except UserError as error:
+          raise UserError(f'image[{number}]: {error}') from error
+        except ValueError as error:
+          raise ValueError(f'image[{number}]: {error}') from error
+      return found
     picture = photos.as_rgb(image)
     if boxes is None:
       boxes = [self.search(picture) if box is None else box]

@@ -325,6 +325,23 @@ def test_photos_are_looked_at_and_searched_as_files_too(
     tiny_predictor.look(photo, None)
 
 
+def test_bad_image_of_a_list_is_named_by_its_position(
+  tiny_predictor, photo, tmp_path
+):
+  for bad, kind, complaint in (
+    (tmp_path / 'gone.jpg', UserError, '/gone.jpg cannot be read: No such'),
+    (photo.astype(np.int64), ValueError, 'The image is int64'),
+    (photo[0, 0], ValueError, 'The image is uint8.3.; it must be'),
+    (None, ValueError, 'The image is of type NoneType; it must be a path'),
+  ):
+    with pytest.raises(kind, match=rf'^image\[1\]: .*{complaint}'):
+      tiny_predictor([photo, bad, photo], BOX)
+  with pytest.raises(UserError, match=r'^image\[2\]: box .* lies outside'):
+    tiny_predictor([photo] * 3, boxes=[[BOX], [], [(500, 0, 9, 9)]])
+  with pytest.raises(ValueError, match='^Give box or boxes, not both'):
+    tiny_predictor([photo], BOX, boxes=[[BOX]])
+
+
 @pytest.mark.parametrize('workdir', [None, 5, b'box'])
 def test_what_is_no_folder_is_refused(workdir):
   with pytest.raises(ValueError, match='workdir is'):
