@@ -10,6 +10,7 @@ They are read from three kinds of files:
 """
 
 import dataclasses
+import textwrap
 import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence, Set
@@ -133,8 +134,10 @@ def box_of(box: Sequence[float]) -> Box:
   except (OverflowError, TypeError, ValueError):
     x = y = w = h = np.nan
   if not np.isfinite([x, y, w, h]).all() or min(w, h) < 1:
+    # In one line; an array of boxes has several.
+    shown = textwrap.shorten(str(box), 80, placeholder=' ...')
     raise UserError(
-      f'box {box} must be x,y,width,height: four numbers in px, '
+      f'box {shown} must be x,y,width,height: four numbers in px, '
       'the last two at least 1.'
     )
   return x, y, w, h

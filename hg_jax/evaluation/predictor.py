@@ -13,7 +13,7 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -353,6 +353,8 @@ def _require_count(name: str, value: object) -> None:
 
 def _listed(boxes: Iterable) -> list:
   try:
+    if isinstance(boxes, (str, bytes, Mapping)):
+      raise TypeError  # They have parts, but no boxes.
     return list(boxes)
   except TypeError as error:
     raise ValueError(

@@ -208,12 +208,25 @@ def test_path_of_any_kind_may_begin_with_the_home(photo, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  'boxes', [5, True, {1: BOX}, [set(BOX)], ['1234'], [(10**400, 0, 5, 5)]]
+  'boxes',
+  [
+    5,
+    True,
+    {1: BOX},
+    'people.json',
+    [set(BOX)],
+    [np.ones((99, 4))],
+    ['1234'],
+    [(10**400, 0, 5, 5)],
+  ],
 )
 def test_what_are_no_boxes_is_refused(boxes, tiny_predictor, photo):
   with pytest.raises((UserError, ValueError), match='^box.* x, ?y') as error:
     tiny_predictor(photo, boxes=boxes)
-  assert '\n' not in str(error.value)
+  message = str(error.value)
+  assert '\n' not in message and len(message) < 200
+  if isinstance(boxes, (str, dict)):
+    assert message.startswith(f'boxes are {boxes!r}; they must be a list')
 
 
 def test_boxes_may_come_one_by_one(tiny_predictor, photo):
