@@ -115,7 +115,7 @@ def load_variables(
     if which not in ('best', 'latest'):
       raise UserError(
         f'{workdir} has weights in plain files and no checkpoint {which!r}; '
-        'leave out --checkpoint.'
+        "ask for none, or for 'best'."
       )
     return 0, bundle.load(workdir, like)
   ema = bool(config.ema_decay) if ema is None else ema

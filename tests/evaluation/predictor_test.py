@@ -363,7 +363,8 @@ def test_what_is_no_folder_is_refused(workdir):
 
 @pytest.mark.parametrize('which', [20, None, 1.5])
 def test_checkpoint_may_be_a_number_and_is_named(which):
-  with pytest.raises(UserError, match=f'no checkpoint .{which}.'):
+  message = f"no checkpoint '{which}'; ask for none, or for 'best'"
+  with pytest.raises(UserError, match=message):
     Predictor(which=which)
 
 
