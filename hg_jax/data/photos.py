@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hg_jax.base import files
+from hg_jax.base.errors import UserError
 from hg_jax.data import images
 
 Photo = str | os.PathLike | Image.Image | np.ndarray
@@ -15,10 +16,12 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
   """The picture of a path, an image of Pillow's or an array.
 
   Raises:
-    UserError: the file is no image.
+    UserError: the file is no image, or a URL.
     ValueError: it is none of these, or the array or Pillow's image is none, or
       is damaged.
   """
+  if isinstance(image, str) and '://' in image and not os.path.exists(image):
+    raise UserError(f'{image} is no file; fetch it, and give the file.')
   if isinstance(image, (str, os.PathLike)):
     return images.read_upright(files.expand_home(image))
   if isinstance(image, Image.Image):

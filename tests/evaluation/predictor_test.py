@@ -199,6 +199,17 @@ def test_image_of_pillow_that_cannot_be_read_is_refused(photo):
     as_rgb(Image.new('RGB', (9, 0)))
 
 
+def test_url_is_refused_as_it_was_given(photo, tmp_path, monkeypatch):
+  url = 'https://example.com/photo.png'
+  with pytest.raises(UserError) as error:
+    as_rgb(url)
+  assert str(error.value) == f'{url} is no file; fetch it, and give the file.'
+  monkeypatch.chdir(tmp_path)
+  Path(url).parent.mkdir(parents=True)  # where a file can be, after all
+  Image.fromarray(photo).save(url)
+  np.testing.assert_array_equal(as_rgb(url), photo)
+
+
 def test_path_of_any_kind_may_begin_with_the_home(photo, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   Image.fromarray(photo).save(tmp_path / 'photo.png')
