@@ -18,7 +18,7 @@ from absl import flags
 
 from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import augmentation, datasets, examples
 from hg_jax.data.augmentation import Augmentation
@@ -107,7 +107,8 @@ def browse(
   )
   figures.write(inputs, page)
   distributions = output / 'augmentation.png'
-  plots.save(_distributions(config, len(crops)), distributions)
+  with system_errors(distributions):
+    plots.save(_distributions(config, len(crops)), distributions)
   return [inputs, distributions]
 
 

@@ -27,7 +27,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from hg_jax.base import command, files
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.data import mpii
 from hg_jax.evaluation import comparison, finished
 from hg_jax.evaluation.finished import Run
@@ -175,15 +175,13 @@ def write(
     'config_differences': finished.differences(runs),
     'published': published,
   }
-  try:
+  with system_errors(output):
     output.mkdir(parents=True, exist_ok=True)
     files.write(output / 'table.md', comparison.markdown(runs, published))
     files.write(output / 'table.json', json.dumps(table, indent=2) + '\n')
     figure7 = bars_by_joint(runs, published, convention)
     plots.save(figure7, output / 'figure7')
     plots.save(curves_of_validation(runs, convention), output / 'figure8')
-  except OSError as error:
-    raise UserError(f'cannot write to {output}: {error.strerror}.') from error
 
 
 def bars_by_joint(

@@ -23,7 +23,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from hg_jax.base import config, files
 from hg_jax.base.command import run
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.data import mpii
 from hg_jax.evaluation import inference
 from hg_jax.model.hourglass import INPUT_MULTIPLE, StackedHourglass
@@ -233,11 +233,9 @@ def convert_back(workdir: Path, output: Path, which: str) -> None:
   }
   buffer = io.BytesIO()
   torch.save({'state_dict': state_dict}, buffer)
-  try:
+  with system_errors(output):
     output.parent.mkdir(parents=True, exist_ok=True)
     files.write(output, buffer.getvalue())
-  except OSError as error:
-    raise UserError(f'cannot write {output}: {error.strerror}.') from error
   print(f'{output}: from {workdir}, step {step}')
 
 

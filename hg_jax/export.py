@@ -37,7 +37,7 @@ from absl import flags
 from hg_jax.base import files
 from hg_jax.base.command import run
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.evaluation import inference
 from hg_jax.model import hourglass
@@ -83,11 +83,9 @@ def main(argv: list[str]) -> None:
     return
   serialize = _FORMATS[FLAGS.format]
   data = serialize(config, variables, skeleton, flip_test=FLAGS.flip_test)
-  try:
+  with system_errors(output):
     output.parent.mkdir(parents=True, exist_ok=True)
     files.write(output, data)
-  except OSError as error:
-    raise UserError(f'cannot write {output}: {error.strerror}.') from error
   size = config.data.image_size
   print(
     f'Wrote {output}: crops u8[B, {size}, {size}, 3] -> joints, scores; '

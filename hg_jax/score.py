@@ -24,7 +24,7 @@ import numpy as np
 from absl import flags
 
 from hg_jax.base.command import run
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import annotations, mpii, records
 from hg_jax.data.people import People
@@ -310,8 +310,9 @@ def plot(files: Sequence[Predictions], truth: Truth, path: Path) -> None:
     title=f'{metric.name().partition("@")[0]} on the {truth.name}',
   )
   try:
-    plots.write(figure, path, dpi=150)
-  except (OSError, ValueError) as error:
+    with system_errors(path):
+      plots.write(figure, path, dpi=150)
+  except ValueError as error:  # Matplotlib's, of a form that it lacks.
     raise UserError(f'cannot write the picture {path}: {error}') from error
 
 

@@ -329,7 +329,7 @@ def test_load_refuses_a_run_named_twice_or_none(tmp_path):
 
 def test_write_refuses_an_output_that_is_a_file(tmp_path):
   loaded = finished.load([write_run(tmp_path / 'run')])
-  with pytest.raises(UserError, match='cannot write to .*config.json'):
+  with pytest.raises(UserError, match='config.json: File exists; mend'):
     compare.write(
       loaded, [], tmp_path / 'run' / 'config.json', convention='standard'
     )

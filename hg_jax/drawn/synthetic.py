@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.drawn import painter, puppet
 
 HEAD_SIZE = 25.0  # px, of a person of scale 1
@@ -55,7 +55,7 @@ def draw(directory: Path, people: int, seed: int) -> Path:
     )
   images, annotations = directory / 'images', directory / 'annotations.json'
   persons = []
-  try:
+  with system_errors(directory):
     images.mkdir(parents=True, exist_ok=True)
     with tqdm(
       total=people, desc='drawing people', unit=' people', disable=None
@@ -75,10 +75,6 @@ def draw(directory: Path, people: int, seed: int) -> Path:
     partial = annotations.with_suffix('.partial')
     partial.write_text(json.dumps(persons))
     partial.replace(annotations)
-  except OSError as error:
-    raise UserError(
-      f'{error.filename or directory} cannot be written: {error.strerror}.'
-    ) from error
   return annotations
 
 

@@ -77,7 +77,7 @@ class PredictionLines:
     self._images: set[str] = set()  # that have a line
     # Of each video that is not done, at what byte a frame's line begins.
     self._unfinished: dict[str, dict[int, int]] = {}
-    try:
+    with system_errors(folder):
       folder.mkdir(parents=True, exist_ok=True)
       if overwrite:
         self.path.unlink(missing_ok=True)
@@ -86,10 +86,6 @@ class PredictionLines:
       # Without it the lines are of no use, to a call that goes on neither.
       self._save_state()
       self._file = self.path.open('ab')
-    except OSError as error:
-      raise UserError(
-        f'{folder} cannot be written: {error.strerror}.'
-      ) from error
 
   def _read(self, settings: dict[str, Any]) -> None:
     """Takes up the lines there, but half a line at the end."""
@@ -172,7 +168,7 @@ class PredictionLines:
     if not starts:
       return
     new, at = self.path.with_name(f'.{self.path.name}.new'), 0
-    try:
+    with system_errors(self.path):
       with self.path.open('rb') as lines, new.open('wb') as kept:
         for line in lines:
           if at not in starts:
@@ -181,20 +177,12 @@ class PredictionLines:
       new.replace(self.path)
       self._file.close()
       self._file = self.path.open('ab')
-    except OSError as error:
-      raise UserError(
-        f'{self.path} cannot be written: {error.strerror}.'
-      ) from error
 
   def write(self, record: dict[str, Any]) -> None:
     """Writes a line, which is in the file when this returns."""
-    try:
+    with system_errors(self.path):
       self._file.write(json.dumps(record).encode() + b'\n')
       self._file.flush()
-    except OSError as error:
-      raise UserError(
-        f'{self.path} cannot be written: {error.strerror}.'
-      ) from error
 
   def finish_video(self, video: Source, problem: str | None) -> None:
     """Keeps that a video is done, and what was wrong with it.
@@ -208,12 +196,8 @@ class PredictionLines:
       self._save_state()
 
   def close(self) -> None:
-    try:
+    with system_errors(self.path):  # what a full disk did not take
       self._file.close()
-    except OSError as error:  # what a full disk did not take
-      raise UserError(
-        f'{self.path} cannot be written: {error.strerror}.'
-      ) from error
 
   def _save_state(self) -> None:
     text = json.dumps(self._state, indent=1) + '\n'
@@ -255,7 +239,7 @@ def convert(path: Path, form: str, skeleton: Skeleton) -> Path:
   if target == path:
     return target
   new = target.with_name(f'.{target.name}.new')
-  try:
+  with system_errors(target):
     # A name that is not UTF-8 is written with escapes.
     with new.open(
       'w', encoding='utf-8', errors='backslashreplace', newline=''
@@ -268,8 +252,6 @@ def convert(path: Path, form: str, skeleton: Skeleton) -> Path:
       else:
         _write_list(_lines(path), file)
     new.replace(target)
-  except OSError as error:
-    raise UserError(f'{target} cannot be written: {error.strerror}.') from error
   return target
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.io
 
 from hg_jax.base import files
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.data import mpii_mat
 from hg_jax.data.people import People
 from hg_jax.data.unreadable import UNREADABLE
@@ -84,10 +84,8 @@ def write(
       for index, image in images.items()
     ],
   )
-  try:
+  with system_errors(path):
     files.write(path, _mat({'pred': pred}))
-  except OSError as error:
-    raise UserError(f'{path} cannot be written: {error.strerror}.') from error
   return {
     'annotated': sum(image['people'] for image in images.values()),
     'single': len(single),

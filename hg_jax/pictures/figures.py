@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from hg_jax.base import files
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.pictures import lettering
 
@@ -221,12 +221,10 @@ def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
   if not cv2.haveImageWriter(f'picture{suffix}'):
     raise UserError(f'{path} is no picture; name it .png or .jpg.')
   _, encoded = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-  try:
+  with system_errors(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of thousands each would wait for the disk; they can be drawn again.
     files.write(path, encoded.tobytes(), survives_power_loss=False)
-  except OSError as error:
-    raise UserError(f'cannot write {path}: {error.strerror}.') from error
 
 
 def enlarge(

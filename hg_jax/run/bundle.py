@@ -18,7 +18,7 @@ import numpy as np
 
 from hg_jax.base import files
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import npz_files
 from hg_jax.run import run_config
@@ -52,12 +52,10 @@ def save(
   path = folder / _FILE
   buffer = io.BytesIO()
   np.savez(buffer, **{_name(keys): np.asarray(leaf) for keys, leaf in leaves})
-  try:
+  with system_errors(folder):
     folder.mkdir(parents=True, exist_ok=True)
     files.write(path, buffer.getvalue())
     run_config.save(folder, config, skeleton)
-  except OSError as error:
-    raise UserError(f'{folder} cannot be written: {error.strerror}.') from error
   return path
 
 

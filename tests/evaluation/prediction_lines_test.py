@@ -94,7 +94,7 @@ def test_lines_of_stopped_videos_can_lie_among_others(tmp_path):
 
 def test_folder_that_could_not_be_begun_can_be_begun_again(tmp_path):
   (tmp_path / 'settings.json').mkdir()  # which no file can take the place of
-  with pytest.raises(UserError, match='cannot be written'):
+  with pytest.raises(UserError, match='settings.json: Is a directory; mend'):
     reopen(tmp_path)
   (tmp_path / 'settings.json').rmdir()
   reopen(tmp_path).write(record('a.jpg'))
