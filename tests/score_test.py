@@ -314,7 +314,9 @@ def test_plot_of_more_files_than_colors(few, tmp_path):
 @pytest.mark.parametrize('path', ['nowhere/curves.png', 'curves.xyz', 'curves'])
 def test_plot_that_cannot_be_written_is_refused(path, few, tmp_path):
   file = load(write_ours(tmp_path / 'p.h5', few, [0, 1, 2]), few)
-  with pytest.raises(UserError, match='cannot write the picture|is no picture|No such file'):
+  with pytest.raises(
+    UserError, match='cannot write the picture|is no picture|No such file'
+  ):
     score.plot([file], truth_of(few), tmp_path / path)
   assert [each.name for each in tmp_path.iterdir()] == ['p.h5']
 

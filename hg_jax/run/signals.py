@@ -34,6 +34,11 @@ class SignalWatch:
     for number, handler in self._previous.items():
       signal.signal(number, handler)
 
+  def pass_on(self) -> None:
+    """Lets a signal that came too late to be heeded do what it does else."""
+    if self.signal is not None:
+      signal.raise_signal(self.signal)
+
   def _note(self, number: int, frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     if self.signal is not None:

@@ -281,6 +281,8 @@ def _train(
           came = processes.all_gather(np.int32(signals.signal or 0))
           if came.any():
             raise Stopped(step, int(came.max()))
+  # One that came while another process was waited for, in the lines above.
+  signals.pass_on()
 
 
 def _traced(

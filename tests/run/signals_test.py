@@ -33,6 +33,17 @@ def test_signal_watch_notes_a_signal_and_restores_handlers(number, capfd):
   assert f'{signal.Signals(number).name}: writing what was found' in error
 
 
+def test_signal_watch_passes_on_a_signal_that_came_too_late():
+  came = []
+  before = signal.signal(signal.SIGTERM, lambda n, _: came.append(n))
+  with SignalWatch() as watch:
+    os.kill(os.getpid(), signal.SIGTERM)
+  assert came == []
+  watch.pass_on()
+  signal.signal(signal.SIGTERM, before)
+  assert came == [signal.SIGTERM]
+
+
 def test_signal_watch_leaves_ignored_signals_ignored():
   # As under nohup.
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
