@@ -18,9 +18,10 @@ bar, a line and a name: rmsprop8_seed0 and rmsprop8_seed1 are rmsprop8.
 prints the ratios of what `benchmark --json` measured.
 """
 
+import itertools
 import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -122,7 +123,7 @@ def benchmarks(paths: Sequence[str]) -> str:
       raise UserError(
         f'{paths[0]} measures {results[0]["what"]}, {path} {what}.'
       )
-  letters = string.ascii_uppercase[: len(paths)]
+  letters = list(itertools.islice(_letters(), len(paths)))
   columns = [_numbers(result) for result in results]
   rows = {}
   for name, first in columns[0].items():
@@ -145,6 +146,13 @@ def benchmarks(paths: Sequence[str]) -> str:
       *(tables.grid(rows, '.4g') if rows else ['All numbers are equal.']),
     ]
   )
+
+
+def _letters() -> Iterator[str]:
+  """A to Z, AA to ZZ, AAA and so on."""
+  for length in itertools.count(1):
+    for letters in itertools.product(string.ascii_uppercase, repeat=length):
+      yield ''.join(letters)
 
 
 def _numbers(values: Mapping, prefix: str = '') -> dict[str, float]:

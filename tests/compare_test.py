@@ -446,6 +446,18 @@ def test_benchmarks_are_compared_by_their_ratios(tmp_path):
   assert 'rounds' not in rows and 'machines differ' not in text
 
 
+def test_benchmarks_may_be_many(tmp_path):
+  paths = [
+    write_benchmark(tmp_path / f'{n}.json', step_ms=200.0 + n)
+    for n in range(28)
+  ]
+  letters = [
+    line.split(':')[0] for line in compare.benchmarks(paths).split('\n')
+  ]
+  for number, expected in ((0, 'A'), (25, 'Z'), (26, 'AA'), (27, 'AB')):
+    assert letters[number] == expected
+
+
 def test_benchmarks_of_other_machines_say_so(tmp_path):
   one = write_benchmark(tmp_path / 'one.json')
   two = write_benchmark(tmp_path / 'two.json', machine={'cores': 16})
