@@ -132,7 +132,7 @@ IMPOSSIBLE = {
   'model.features': [6, 0, 10**6],
   'model.dtype': ['float16'],
   'model.scan': [1, 'no'],
-  'data.dir': [None, 3],
+  'data.dir': [None, 3, 'a\0b'],
   'data.image_size': [100, 0, 64 * 10**6],
   'data.sigma': [0, -1.0, 1e-300, *NUMBERS.values()],
   'data.shares': [(0,), (math.nan,), [1, 2], (1e308, 1e308), (1, 1e-300)],

@@ -256,4 +256,6 @@ def _type_wanted(value: Any, kind: Any) -> str | None:
   if type(value) is not kind:
     words = {bool: 'True or False', str: 'a text in quotes'}
     return words.get(kind, f'a {kind.__name__}')
+  if kind is str and '\0' in value:
+    return 'a text without NUL characters'
   return None

@@ -19,8 +19,14 @@ def expand_home(path: str | Path) -> Path:
   """Puts the user's home in the place of ~, and ann's in that of ~ann.
 
   Raises:
-    UserError: no such home is known, and no file has such a name.
+    UserError: no such home is known, and no file has such a name; or no file
+      can have it.
   """
+  if '\0' in os.fspath(path):
+    raise UserError(
+      f'{os.fspath(path)!r} is no path, for it has a NUL character; give it '
+      'without.'
+    )
   expanded = os.path.expanduser(path)
   if expanded.startswith('~') and not os.path.lexists(path):
     user = Path(path).parts[0]

@@ -372,6 +372,12 @@ def test_what_is_no_folder_is_refused(workdir):
     Predictor(workdir)
 
 
+def test_path_with_a_nul_character_is_refused(tiny_predictor):
+  for call in (Predictor, tiny_predictor):
+    with pytest.raises(UserError, match=r"^'a\\x00b' is no path"):
+      call('a\0b')
+
+
 @pytest.mark.parametrize('which', [20, None, 1.5])
 def test_checkpoint_may_be_a_number_and_is_named(which):
   message = f"no checkpoint '{which}'; ask for none, or for 'best'"
