@@ -18,13 +18,20 @@ from hg_jax.base import files
 class MetricsWriter:
   """Writes metrics under a work directory and lines to the terminal."""
 
-  def __init__(self, workdir: Path, *, step: int, steps: int):
+  def __init__(self, workdir: Path, *, step: int, steps: int, log_every: int):
     """Opens the files of a run that resumes at `step` of `steps`.
 
-    Drops the records of later steps, which the run will write again.
+    Drops the records of later steps, which the run will write again; warns
+    where those of `log_every` steps or more should be and none is.
     """
     self._path = workdir / 'metrics.jsonl'
     kept = [r for r in read_metrics(self._path) if r['step'] <= step]
+    if not kept and step >= log_every:
+      print(
+        f'warning: {self._path} has no record of the first {step} steps; put '
+        'it back if there is a copy, or figures of this run lack them.',
+        file=sys.stderr,
+      )
     files.write(self._path, ''.join(json.dumps(r) + '\n' for r in kept))
     folder = workdir / 'tensorboard'
     folder.mkdir(exist_ok=True)

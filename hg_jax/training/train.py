@@ -112,7 +112,12 @@ def train_and_evaluate(
       like=train_step.train_state_like(config, tx, joints=joints),
     )
     if processes.is_first_process():
-      writer = MetricsWriter(workdir, step=int(state.step), steps=config.steps)
+      writer = MetricsWriter(
+        workdir,
+        step=int(state.step),
+        steps=config.steps,
+        log_every=config.log_every,
+      )
       stack.enter_context(closing(writer))
     _describe_start(writer, config, train_crops, valid_crops, int(state.step))
     run = _Run(

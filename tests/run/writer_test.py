@@ -26,11 +26,11 @@ def read_events(folder):
 
 
 def test_metrics_writer_drops_what_a_resumed_run_repeats(tmp_path):
-  first = writer.MetricsWriter(tmp_path, step=0, steps=10)
+  first = writer.MetricsWriter(tmp_path, step=0, steps=10, log_every=2)
   for step in (2, 4, 6):
     first.metrics(step, 'train', {'loss': step / 10})
   first.close()
-  second = writer.MetricsWriter(tmp_path, step=4, steps=10)
+  second = writer.MetricsWriter(tmp_path, step=4, steps=10, log_every=2)
   second.metrics(6, 'train', {'loss': 0.7})
   second.close()
   expected = [(2, 0.2), (4, 0.4), (6, 0.7)]
@@ -42,11 +42,24 @@ def test_metrics_writer_drops_what_a_resumed_run_repeats(tmp_path):
   ]
 
 
+@pytest.mark.parametrize('text', [None, '', '{"step"'])
+@pytest.mark.parametrize(('step', 'warned'), [(0, 0), (1, 0), (2, 1)])
+def test_metrics_writer_says_that_records_are_gone(
+  tmp_path, text, step, warned, capsys
+):
+  if text is not None:
+    (tmp_path / 'metrics.jsonl').write_text(text)
+  writer.MetricsWriter(tmp_path, step=step, steps=10, log_every=2).close()
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) == warned
+  assert all(f'{tmp_path / "metrics.jsonl"} has no' in line for line in lines)
+
+
 def test_metrics_writer_raises_once_when_the_disk_is_full(tmp_path):
   # The limit on a file's size stands in for a full disk.
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-  full = writer.MetricsWriter(tmp_path, step=0, steps=10)
+  full = writer.MetricsWriter(tmp_path, step=0, steps=10, log_every=2)
   full.metrics(1, 'train', {'loss': 0.5})
   try:
     for name in ('metrics.jsonl', 'events'):
