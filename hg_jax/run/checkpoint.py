@@ -71,13 +71,14 @@ class Checkpoints:
         is written, so that a run may be read while it trains.
 
     Raises:
-      UserError: the scores of a checkpoint are damaged.
+      UserError: the scores or the times of a checkpoint are damaged.
     """
     self._workdir, self._writable = workdir, writable
     self._folder = (workdir / 'checkpoints').resolve()
     if writable:
       self._folder.mkdir(parents=True, exist_ok=True)
     _require_scores(self._folder)
+    _require_times(self._folder)
     policy = {
       'preservation_policy': checkpoint_managers.AnyPreservationPolicy(
         [
@@ -244,7 +245,9 @@ class Checkpoints:
       layouts = {
         name: integrity.layout(section) for name, section in tree.items()
       }
-      if any(saved.get(n, {}).get('layout') != layouts[n] for n in tree):
+      if 'variables' not in saved:  # Every state has them.
+        raise Corrupt(f'{folder} is damaged: its checksums lack the weights')
+      if any(n not in saved or saved[n]['layout'] != layouts[n] for n in tree):
         raise UserError(integrity.other_layout(folder, tree))
       sections = self._manager.restore(
         step, args=ocp.args.Composite(state=args)
@@ -311,6 +314,27 @@ def _require_scores(folder: Path) -> None:
       raise UserError(
         f'{path} is damaged ({error!r:.100}); mend it, or move it away: the '
         'checkpoint then counts as one without scores.'
+      ) from error
+
+
+def _require_times(folder: Path) -> None:
+  """Refuses what orbax cannot read of when a checkpoint was saved.
+
+  Without the file it takes the folder's own time.
+
+  Raises:
+    UserError: names the file.
+  """
+  names = ocp.path.step.standard_name_format()
+  for step in names.find_all(folder) if folder.is_dir() else ():
+    try:
+      _ = step.commit_timestamp
+    except FileNotFoundError:
+      continue  # The run, which trains, has deleted it.
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
+      raise UserError(
+        f'{step.path / "_CHECKPOINT_METADATA"} is damaged ({error!r:.100}); '
+        'move it away: the checkpoint is read without it.'
       ) from error
 
 

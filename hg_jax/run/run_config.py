@@ -1,6 +1,7 @@
 """config.json: the settings and the skeleton that a run was started with."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _read_config(workdir: Path) -> dict[str, Any]:
       raise ValueError('no settings in it')
   except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(
-      f'{workdir} holds no run: {path} does not exist.'
+      f'{workdir} holds no run: {path} does not exist{_near(workdir)}.'
     ) from error
   except OSError as error:
     raise UserError(
@@ -62,6 +63,14 @@ def _read_config(workdir: Path) -> dict[str, Any]:
   except ValueError as error:
     raise _damaged(path, error) from error
   return fields
+
+
+def _near(workdir: Path) -> str:
+  """Says of which run this is a part, such as a checkpoint or its weights."""
+  for folder in workdir.absolute().parents[:2]:
+    if os.path.lexists(folder / 'config.json'):
+      return f'; give {folder}, the folder of the run that it is a part of'
+  return ''
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

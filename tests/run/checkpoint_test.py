@@ -91,7 +91,7 @@ def test_restore_last_moves_damage_aside(workdir, how):
   checkpoints.close()
 
 
-@pytest.mark.parametrize('text', ['', '[]', '7', 'null'])
+@pytest.mark.parametrize('text', ['', '[]', '7', 'null', '{}'])
 @pytest.mark.parametrize('name', ['checksums/metadata', 'state/_METADATA'])
 def test_metadata_of_another_form_are_damage(workdir, name, text):
   (workdir / 'checkpoints' / '20' / name).write_text(text)
@@ -117,6 +117,23 @@ def test_damaged_scores_are_named_and_kept(workdir, text, writable):
   path.unlink()  # As the line says.
   checkpoints = checkpoint.Checkpoints(workdir, writable=writable)
   assert checkpoints.steps() == [10, 20]
+  checkpoints.close()
+
+
+@pytest.mark.parametrize('writable', [False, True])
+@pytest.mark.parametrize(
+  'text',
+  ['[]', '7', '"x"', '[' * 100_000, f'{{"commit_timestamp_nsecs": {10**30}}}'],
+)
+def test_damaged_times_are_named_and_kept(workdir, text, writable):
+  path = workdir / 'checkpoints' / '20' / '_CHECKPOINT_METADATA'
+  path.write_text(text)
+  with pytest.raises(UserError, match=rf'^{path} is damaged') as error:
+    checkpoint.Checkpoints(workdir, writable=writable)
+  assert '\n' not in str(error.value)
+  path.unlink()  # As the line says.
+  checkpoints = checkpoint.Checkpoints(workdir, writable=writable)
+  assert_same(checkpoints.restore(20, state(0)), state(20))
   checkpoints.close()
 
 
@@ -392,6 +409,14 @@ def test_a_damaged_config_is_named(tmp_path, text):
   path.write_text(text)
   with pytest.raises(UserError, match=f'^{path} is damaged'):
     run_config.load_skeleton(tmp_path)
+
+
+@pytest.mark.parametrize('part', ['checkpoints/20', 'weights.npz'])
+def test_a_part_of_a_run_names_the_folder_to_give(tmp_path, part):
+  run_config.save(tmp_path, Config(), mpii.SKELETON)
+  (tmp_path / part).mkdir(parents=True)
+  with pytest.raises(UserError, match=f'holds no run: .*; give {tmp_path}, '):
+    run_config.load(tmp_path / part)
 
 
 def test_a_config_that_cannot_be_read_is_no_damage(tmp_path):
