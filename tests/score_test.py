@@ -365,9 +365,9 @@ def test_load_reads_what_write_wrote_of_any_name(name, few, tmp_path):
   np.testing.assert_array_equal(file.score, score)
 
 
-def with_nan(joints):
-  joints = joints.copy()
-  joints[1, 4, 0] = np.nan
+def with_one_at(x, joints):
+  joints = joints.astype(np.float64)
+  joints[1, 4, 0] = x
   return joints
 
 
@@ -406,12 +406,16 @@ MISTAKES = {
     'damaged',
   ),
   'not a number': (
-    lambda path, few: write_h5(path, preds=with_nan(few.joints)),
+    lambda path, few: write_h5(path, preds=with_one_at(np.nan, few.joints)),
     r'l_knee of person 1 \(a.jpg\) at \(nan, ',
+  ),
+  'far from every image': (
+    lambda path, few: write_h5(path, preds=with_one_at(1e30, few.joints)),
+    r'l_knee of person 1 \(a.jpg\) at \(1e\+30, ',
   ),
   'not a number in ours': (
     lambda path, few: write_ours(
-      path, few, [2, 1], joints=with_nan(few.joints[[2, 1]])
+      path, few, [2, 1], joints=with_one_at(np.nan, few.joints[[2, 1]])
     ),
     r'l_knee of person 1 \(a.jpg\) at \(nan, ',
   ),

@@ -133,7 +133,8 @@ def _read(path: Path) -> dict[str, People]:
       f"{path} is of MATLAB's form -v7.3; save it there with -v7 instead."
     )
   try:
-    return readers[suffix](path)
+    with np.errstate(over='ignore'):  # `_split` refuses what is too large.
+      return readers[suffix](path)
   except UNREADABLE as error:
     raise _unreadable(path, error) from error
 

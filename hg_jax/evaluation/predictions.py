@@ -20,7 +20,7 @@ from hg_jax.base import files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import mat_files
-from hg_jax.data.people import People
+from hg_jax.data.people import FARTHEST, People
 from hg_jax.data.unreadable import UNREADABLE
 
 _OURS = ('image', 'image_index', 'person_index', 'joints')
@@ -94,13 +94,14 @@ def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:
     )
   if given.dtype.kind not in 'fiu':
     raise UserError(f'{path} has predictions that are not numbers.')
-  if (bad := ~np.isfinite(given).all(axis=-1)).any():
+  near = (np.abs(given) < FARTHEST).all(axis=-1)  # False of NaN
+  if (bad := ~near).any():
     row, joint = np.argwhere(bad)[0]
     x, y = given[row, joint]
     raise UserError(
       f'{path} has {names[joint]} of person {rows[row]} '
       f'({people.image[rows[row]]}) at ({x:g}, {y:g}); every joint of every '
-      'person needs a position.'
+      'person needs a position in px of the image.'
     )
   joints = np.full((len(people), *shape[1:]), np.nan, np.float32)
   joints[rows] = given

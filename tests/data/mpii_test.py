@@ -280,6 +280,7 @@ def test_truncated_files_are_refused(person, train, tmp_path):
     assert 'damaged' in refusal(tmp_path / name)
 
 
+@pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize(
   'change, said',
   [
@@ -289,6 +290,7 @@ def test_truncated_files_are_refused(person, train, tmp_path):
     ({'joint_self': [[1.0, 2.0, 1.0]] * 17}, 'joint_self of person 1'),
     ({'joint_self': [[1.0, 2.0]] * 16}, 'where 16 x 3 numbers are needed'),
     ({'joint_self': [[1e30, 2.0, 1.0]] * 16}, 'joints of person 1 (1.jpg)'),
+    ({'joint_self': [[1e300, 2.0, 1.0]] * 16}, 'joints of person 1 (1.jpg)'),
     ({'objpos': [50.0, None]}, 'objpos of person 1 is [50.0, None]'),
     ({'scale_provided': float('nan')}, 'scale_provided of person 1 is nan'),
     ({'scale_provided': '2,5'}, "scale_provided of person 1 is '2,5'"),
