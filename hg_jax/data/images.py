@@ -9,7 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+  EpsImagePlugin,
+  Image,
+  ImageFile,
+  PngImagePlugin,
+  UnidentifiedImageError,
+)
 
 from hg_jax.base import affine, files
 from hg_jax.base.errors import UserError
@@ -38,7 +44,16 @@ _ORIENTATION = 0x0112  # EXIF
 # How OpenCV flips stored pixels of an orientation, after those of 5 to 8 were
 # transposed, to show them upright.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+_WHITE_IS_ZERO = 0  # of TIFF's photometric interpretations
+_PHOTOMETRIC, _BITS, _PLANAR = 262, 258, 284  # TIFF's tags
 _MATROSKA = b'\x1a\x45\xdf\xa3'  # and WebM
+# How ISO's files of HEIC photos begin; other brands are of videos and sound.
+_HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs')
+_HEIC += (b'mif1', b'mif2', b'msf1')
+_SOUND = (b'M4A ', b'M4B ', b'F4A ')
+_RAW = b'crx '  # Canon's
+# Programs write how a picture was made into it, some megabytes of text.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**26
 
 
 # The exceptions that Pillow's decoders raise on damaged files.
@@ -82,13 +97,20 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as photo:
       if photo.width * photo.height > MAX_PIXELS:
         raise Image.DecompressionBombError
+      if isinstance(
+        photo, ImageFile.StubImageFile | EpsImagePlugin.EpsImageFile
+      ):
+        raise UnidentifiedImageError  # Others' programs would decode it.
       # In this order: some formats decode to find their EXIF data, and TIFF
       # is turned, and forgets its orientation, while it is decoded.
-      deep = photo.mode.startswith('I;16') or ';16' in str(photo.tile)
-      if photo.mode in ('I', 'F') and not deep:
-        raise UserError(f'{path} has 32 bits a channel; save it with 8 or 16.')
-      orientation = photo.getexif().get(_ORIENTATION, 1)
-      picture = _deep_pixels(photo, data) if deep else _pixels(photo)
+      kind = _kind(photo)
+      orientation = _orientation(photo)
+      if kind == 'deep color':
+        picture = _deep_color(photo, data, path)
+      elif kind == 'deep gray':
+        picture = _deep_gray(photo, path)
+      else:
+        picture = _pixels(photo)
       turned = photo.format == 'TIFF'
   except UnidentifiedImageError as error:
     raise UserError(f'{path} {_not_an_image(data)}') from error
@@ -129,17 +151,52 @@ def _pixels(photo: Image.Image) -> np.ndarray:  # u8[H, W, 3] RGB
   return np.array(photo if photo.mode == 'RGB' else photo.convert('RGB'))
 
 
-def _deep_pixels(
-  photo: Image.Image, data: bytes
+def _kind(photo: Image.Image) -> str:
+  """How it is read: 'plain' of eight bits, 'deep gray' or 'deep color'."""
+  if photo.mode.startswith(('I', 'F')):
+    return 'deep gray'
+  tags = getattr(photo, 'tag_v2', {})
+  deep = ';16' in str(photo.tile) or max(tags.get(_BITS, (8,))) > 8
+  return 'deep color' if deep and photo.mode != 'CMYK' else 'plain'
+
+
+def _orientation(photo: Image.Image) -> int:
+  try:
+    return photo.getexif().get(_ORIENTATION, 1)
+  except DAMAGED:
+    return 1  # Only the EXIF data are damaged; viewers show the photo.
+
+
+def _deep_gray(photo: Image.Image, path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
+  tags = getattr(photo, 'tag_v2', {})
+  inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+  bits = tags.get(_BITS, (16,))[0]
+  photo.load()
+  gray = np.asarray(photo)
+  few = photo.mode != 'F' and bits <= 16
+  if not (few and 0 <= gray.min() <= gray.max() < 2**16):
+    raise UserError(f'{path} has 32 bits a channel; save it with 8 or 16.')
+  gray = to_bytes((2**bits - 1 - gray if inverted else gray).astype(np.uint16))
+  return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+
+
+def _deep_color(
+  photo: Image.Image, data: bytes, path: Path
 ) -> np.ndarray:  # u8[H, W, 3] RGB
   """Decodes 16 bits a channel with OpenCV, as Pillow drops the lower eight."""
+  tags = getattr(photo, 'tag_v2', {})
   photo.load()  # raises where the file is truncated
-  picture = cv2.imdecode(
-    np.frombuffer(data, np.uint8),
-    cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
-  )
+  picture = None
+  if tags.get(_PLANAR) != 2:  # Colors apart are confused by both.
+    picture = cv2.imdecode(
+      np.frombuffer(data, np.uint8),
+      cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    )
   if picture is None or picture.dtype != np.uint16:
-    raise ValueError('OpenCV cannot decode its 16 bits a channel')
+    raise UserError(
+      f'{path} has 16 bits a channel in a form that cannot be read; save it '
+      'with 8.'
+    )
   return cv2.cvtColor(to_bytes(picture), cv2.COLOR_BGR2RGB)
 
 
@@ -166,11 +223,13 @@ def _turn(picture: np.ndarray, orientation: int) -> np.ndarray:
 
 def _not_an_image(data: bytes) -> str:
   """Says what a file is that Pillow cannot open."""
-  if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1'):
+  brand = data[8:12] if data[4:8] == b'ftyp' else None
+  if brand in _HEIC:
     return 'is a HEIC photo, which `pip install pillow-heif` makes readable.'
-  if data[4:8] == b'ftyp' or data[:4] == _MATROSKA or data[8:11] == b'AVI':
+  is_media = brand or data[:4] == _MATROSKA or data[8:11] == b'AVI'
+  if is_media and brand not in (*_SOUND, _RAW):
     return 'is a video, not an image; end its name so, as in .mp4 or .mkv.'
-  return 'is not an image that can be read.'
+  return 'is not an image that can be read; save it as JPEG or PNG.'
 
 
 def cut(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import struct
 import tracemalloc
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -293,3 +294,102 @@ def test_read_says_what_heic_needs(tmp_path):
   path.write_bytes(b'\x00\x00\x00\x18ftypheic' + bytes(100))
   with pytest.raises(UserError, match='photo.jpg is .*HEIC|is damaged'):
     images.read(path)
+
+
+@pytest.mark.parametrize(
+  ('beginning', 'complaint'),
+  [
+    (b'\0\0\0\x18ftyphevc', 'HEIC photo|is damaged'),
+    (b'\0\0\0\x18ftypisom', 'is a video'),
+    (b'\0\0\0\x18ftypM4A ', 'is not an image'),
+    (b'\0\0\0\x18ftypcrx ', 'is not an image'),
+    # Pillow leaves these to other programs.
+    (b'\x89HDF\r\n\x1a\n', 'is not an image'),
+    (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'is not an image'),
+  ],
+)
+def test_read_says_what_a_file_is(beginning, complaint, tmp_path):
+  path = tmp_path / 'photo.jpg'
+  path.write_bytes(beginning + bytes(200))
+  with pytest.raises(UserError, match=f'photo.jpg .*({complaint})'):
+    images.read(path)
+
+
+@pytest.mark.parametrize('bits', [12, 16])
+def test_read_takes_16_bits_in_portable_formats(bits, tmp_path):
+  picture = smooth_noise(40, 60)[..., :1]
+  deep = (picture.astype(int) * (2**bits - 1) // 255).astype('>u2')
+  path = tmp_path / 'photo.pgm'
+  path.write_bytes(b'P5 60 40 %d\n' % (2**bits - 1) + deep.tobytes())
+  np.testing.assert_allclose(
+    images.read(path).astype(int), np.repeat(picture, 3, 2), atol=1
+  )
+
+
+def _tiff(pixels, *, photometric, planar=1):
+  """A TIFF file of u16[H, W, C], its strip the array as it is."""
+  channels = pixels.shape[2]
+  data = pixels.transpose(2, 0, 1) if planar == 2 else pixels
+  size, parts = data.nbytes, channels if planar == 2 else 1
+  entries, extra, after = [], b'', 8 + 2 + 12 * 10 + 4
+  for tag, values in {
+    256: [pixels.shape[1]],
+    257: [pixels.shape[0]],
+    258: [16] * channels,
+    259: [1],
+    262: [photometric],
+    273: [after + 999 + i * size // parts for i in range(parts)],
+    277: [channels],
+    278: [pixels.shape[0]],
+    279: [size // parts] * parts,
+    284: [planar],
+  }.items():
+    packed = struct.pack(f'<{len(values)}I', *values)
+    if len(values) > 1:
+      packed, extra = struct.pack('<I', after + len(extra)), extra + packed
+    entries.append(struct.pack('<HHI', tag, 4, len(values)) + packed)
+  head = struct.pack('<2sHIH', b'II', 42, 8, len(entries)) + b''.join(entries)
+  return head + bytes(4) + extra.ljust(999, b'\0') + data.tobytes()
+
+
+def test_read_takes_tiff_whose_white_is_zero(tmp_path):
+  picture = smooth_noise(40, 60)[..., :1]
+  path = tmp_path / 'scan.tif'
+  deep = 65535 - picture.astype(np.uint16) * 257
+  path.write_bytes(_tiff(deep, photometric=0))
+  np.testing.assert_array_equal(images.read(path), np.repeat(picture, 3, 2))
+
+
+def test_read_confuses_no_colors_that_lie_apart(tmp_path):
+  deep = smooth_noise(40, 60).astype(np.uint16) * 257
+  path = tmp_path / 'scan.tif'
+  path.write_bytes(_tiff(deep, photometric=2))
+  np.testing.assert_array_equal(images.read(path), deep >> 8)
+  path.write_bytes(_tiff(deep, photometric=2, planar=2))
+  with pytest.raises(UserError, match='scan.tif has 16 bits .* save it with 8'):
+    images.read(path)
+
+
+def test_read_takes_16_bits_of_cmyk(tmp_path):
+  # Ink everywhere is black, nowhere white.
+  deep = np.zeros((8, 8, 4), np.uint16)
+  deep[:4] = 65535
+  path = tmp_path / 'print.tif'
+  path.write_bytes(_tiff(deep, photometric=5))
+  read = images.read(path)
+  assert read[:4].max() == 0
+  assert read[4:].min() == 255
+
+
+@pytest.mark.parametrize('chunk', [b'eXIf', b'zTXt'])
+def test_read_shows_a_photo_whatever_its_notes(chunk, tmp_path):
+  plain, path = tmp_path / 'plain.png', tmp_path / 'photo.png'
+  Image.fromarray(smooth_noise(40, 60)).save(plain)
+  notes = b'junk'  # EXIF data that are damaged, or a long text
+  if chunk == b'zTXt':
+    notes = b'parameters\0\0' + zlib.compress(bytes(65 for _ in range(2**21)))
+  crc = zlib.crc32(chunk + notes)
+  notes = struct.pack('>I', len(notes)) + chunk + notes + struct.pack('>I', crc)
+  data = plain.read_bytes()
+  path.write_bytes(data[:33] + notes + data[33:])
+  np.testing.assert_array_equal(images.read_upright(path), images.read(plain))
