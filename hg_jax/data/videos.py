@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +13,17 @@ import cv2
 import numpy as np
 
 from hg_jax.base.errors import UserError
-from hg_jax.data import matroska, mp4
+from hg_jax.data import flv, matroska, mp4
 
 SUFFIXES = (
   '.3g2 .3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts '
   '.vob .webm .wmv'
 ).split()
 _SLACK = 0.5  # s; containers round how long a video takes
+
+# OpenCV gives a video up after so many packets of others in a row, by default
+# 4,096: a minute and a half of sound, as between the pictures of slides.
+os.environ.setdefault('OPENCV_FFMPEG_READ_ATTEMPTS', str(2**31 - 1))
 
 
 def is_video(source: Path | str) -> bool:
@@ -41,6 +47,7 @@ class Video:
     """
     self._source = source
     self._seconds, self._matrix = None, None
+    self._is_cut, self._counted = False, False
     if isinstance(source, str):
       # OpenCV crashes on text that is not UTF-8.
       url = source.encode('utf-8', 'replace').decode()
@@ -49,7 +56,7 @@ class Video:
     else:
       self._open(source)
     if not self._capture.isOpened():
-      raise UserError(_not_opened(source))
+      raise UserError(self._not_opened())
     rate = self._capture.get(cv2.CAP_PROP_FPS)
     self.rate = rate if np.isfinite(rate) and 0 < rate < 10_000 else 25.0
     frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -59,9 +66,7 @@ class Video:
     if path.exists() and not path.is_file():
       raise UserError(f'{path} is no file; a video from a pipe is not read.')
     try:
-      self._seconds, matrix = mp4.presentation(path)
-      if matrix is None:
-        matrix = matroska.matrix(path)
+      matrix = self._look_into(path)
     except OSError as error:
       raise UserError(f'{path} cannot be read: {error.strerror}.') from error
     with _named_for_opencv(path) as name:
@@ -70,6 +75,20 @@ class Video:
       # OpenCV takes a mirror for a turn by some angle.
       self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
       self._matrix = _nearest_quarter(matrix)
+
+  def _look_into(self, path: Path) -> np.ndarray | None:  # f[2, 2]
+    """Reads what OpenCV does not tell; returns how the picture is turned."""
+    shown = mp4.presentation(path)
+    self._is_cut = mp4.is_cut(path) or matroska.is_cut(path) or flv.is_cut(path)
+    if shown is None:
+      # Others give but how long they take, with their sound.
+      with path.open('rb') as file:
+        self._counted = file.read(4) == b'RIFF'  # AVI
+      return matroska.matrix(path)
+    if not shown.has_video:
+      raise UserError(f'{path} has no video; it may have sound, and a cover.')
+    self._counted, self._seconds = True, shown.seconds
+    return shown.matrix
 
   def __enter__(self) -> 'Video':
     return self
@@ -83,20 +102,78 @@ class Video:
     Raises:
       UserError: after the frames, if the video was cut short.
     """
+    frames = self._read()
+    if isinstance(self._source, Path):
+      frames = self._without_stale(frames)
     count, time = 0, 0.0
-    while True:
-      read, frame = self._capture.read()
-      if not read:
-        break
-      milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-      # Some containers have no times.
-      time = milliseconds / 1000 if milliseconds > 0 else count / self.rate
+    for time, frame in frames:
       picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
       if self._matrix is not None:
         picture = _move_pixels(picture, self._matrix)
       yield time, picture
       count += 1
     self._require_all(count, time)
+
+  def _read(self) -> Iterator[tuple[float, np.ndarray]]:  # s, BGR
+    """Yields frames at times that increase.
+
+    Where the file has none, or its clock begins anew, a frame is shown as long
+    as others are.
+    """
+    time, shift = -np.inf, 0.0
+    while True:
+      read, frame = self._capture.read()
+      if not read:
+        return
+      said = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+      if np.isinf(time):
+        time = max(said, 0.0)
+      elif said + shift > time:
+        time = said + shift
+      else:
+        time += 1 / self.rate
+        shift = time - said
+      yield time, frame
+
+  def _without_stale(
+    self, frames: Iterator[tuple[float, np.ndarray]]
+  ) -> Iterator[tuple[float, np.ndarray]]:
+    """Yields frames, each when it is known to be none that OpenCV left out.
+
+    OpenCV cannot show an interlaced frame, and in silence gives what its memory
+    has: the picture before, or anything.
+
+    Raises:
+      UserError: the video has interlaced frames.
+    """
+    before, count, doubted = None, 0, True
+    for time, frame in frames:
+      count += 1
+      if before is not None:
+        if doubted and np.array_equal(frame[::8], before[1][::8]):
+          self._require_progressive(count)
+          doubted = False
+        yield before
+      before = time, frame
+    if count == 1:
+      self._require_progressive(count)
+    if before is not None:
+      yield before
+
+  def _require_progressive(self, frames: int) -> None:
+    with _named_for_opencv(self._source) as name:
+      # Only FFmpeg says so, on standard error.
+      said = subprocess.run(
+        [sys.executable, '-c', _SHOW, name, str(frames)],
+        env=os.environ | {'OPENCV_FFMPEG_LOGLEVEL': '16'},  # AV_LOG_ERROR
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+      )
+    if b'Cannot convert interlaced' in said.stdout + said.stderr:
+      raise UserError(
+        f'{self._source} is interlaced, which OpenCV cannot show; convert it, '
+        'such as with `ffmpeg -i VIDEO -vf yadif -c:v libx264 new.mp4`.'
+      )
 
   def _require_all(self, count: int, time: float) -> None:
     """Raises UserError if fewer frames were read than the file promises."""
@@ -106,23 +183,49 @@ class Video:
         f'or OpenCV lacks its codec ({self._codec()}); convert it, such as '
         'with `ffmpeg -i VIDEO -c:v libx264 new.mp4`.'
       )
-    if self.frames is None:
-      return
+    promised = self.frames if self._counted else None
+    if self._is_cut if promised is None else self._lacks(count, time):
+      of = '' if promised is None else f' of {promised}'
+      raise UserError(
+        f'{self._source} is cut short: {count} frames{of} could be read; fetch '
+        'it again.'
+      )
+
+  def _lacks(self, count: int, time: float) -> bool:
+    if self._is_cut:
+      return count < self.frames
     # An edit list leaves frames out, and the last frame may be shown for
     # long: only what lacks frames and time is cut short.
     end = time + 1 / self.rate + _SLACK
     seconds = self._seconds or self.frames / self.rate
-    if end < seconds and count / self.rate + _SLACK < self.frames / self.rate:
-      raise UserError(
-        f'{self._source} is cut short: {count} frames of {self.frames} could '
-        'be read.'
-      )
+    return (
+      end < seconds and count / self.rate + _SLACK < self.frames / self.rate
+    )
+
+  def _not_opened(self) -> str:
+    source = self._source
+    if self._is_cut:
+      return f'{source} is cut short, and no frame can be read; fetch it again.'
+    if isinstance(source, Path):
+      return f'{source} is not a video that OpenCV can decode.'
+    if source.isdecimal():
+      return f'there is no camera {source}, or another program uses it.'
+    return f'{source} cannot be reached, or is no video that OpenCV can decode.'
 
   def _codec(self) -> str:
     code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
     return code.to_bytes(4, 'little', signed=code < 0).decode(
       'ascii', 'replace'
     )
+
+
+# A program that shows the first frames of a video.
+_SHOW = """
+import sys, cv2
+capture = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG)
+for _ in range(int(sys.argv[2])):
+  capture.read()
+"""
 
 
 def _nearest_quarter(matrix: np.ndarray) -> np.ndarray:
@@ -275,11 +378,3 @@ class Writer:
       self._writer.release()
       self._writer = None
     self._new.unlink(missing_ok=True)
-
-
-def _not_opened(source: Path | str) -> str:
-  if isinstance(source, Path):
-    return f'{source} is not a video that OpenCV can decode.'
-  if source.isdecimal():
-    return f'there is no camera {source}, or another program uses it.'
-  return f'{source} cannot be reached, or is no video that OpenCV can decode.'

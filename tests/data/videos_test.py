@@ -1,5 +1,6 @@
 """Frames, their times and their turn, whatever the container says."""
 
+import base64
 import os
 import resource
 import struct
@@ -269,6 +270,126 @@ def test_writer_names_a_folder_it_cannot_write(tmp_path):
 def test_box_beyond_the_end_is_no_header(size, tmp_path):
   path = tmp_path / 'clip.mp4'
   path.write_bytes(struct.pack('>I4sQ', 1, b'free', size) + bytes(99))
-  assert mp4.presentation(path) == (None, None)
+  assert mp4.presentation(path) is None
   with pytest.raises(UserError, match='clip.mp4 is not a video that'):
     read(path)
+
+
+# MPEG-2: two interlaced frames of 32 x 32 px, all gray.
+INTERLACED = """
+AAABswIAIBP//+AYAAABtRSCAAEAAAAAAbgACABAAAABAAAP//gAAAG1j//zgAAAAAEBEy0pSItKUpER
+AAABAhMtKUiLSlKREAAAAQAAV//7gAAAAbWBH/OAAAAAAQESbmwAAAECEm5s
+"""
+
+
+def test_video_that_opencv_cannot_show_is_named(tmp_path):
+  path = tmp_path / 'clip.mpg'
+  path.write_bytes(base64.b64decode(INTERLACED))
+  with pytest.raises(UserError, match='clip.mpg is interlaced.*convert it'):
+    read(path)
+
+
+def test_video_whose_picture_stays_is_whole(tmp_path):
+  path = tmp_path / 'still.avi'
+  form = cv2.VideoWriter_fourcc(*'MJPG')
+  writer = cv2.VideoWriter(str(path), form, 10, (WIDTH, HEIGHT))
+  for _ in range(8):
+    writer.write(picture(3)[..., ::-1])
+  writer.release()
+  frames = read(path)
+  np.testing.assert_array_equal(frames[0][1], frames[7][1])
+  assert len(frames) == 8
+
+
+class Clock:
+  """A capture of frames at these times, ms."""
+
+  def __init__(self, times):
+    self._times = iter(times)
+
+  def read(self):
+    self._time = next(self._times, None)
+    return self._time is not None, np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+
+  def get(self, _):
+    return self._time
+
+  def release(self):
+    pass
+
+
+@pytest.mark.parametrize(
+  ('said', 'expected'),
+  [
+    ([0, 100, 250, 900], [0, 0.1, 0.25, 0.9]),
+    ([0, 0, 0, 0], [0, 0.1, 0.2, 0.3]),
+    # The clock begins anew, as where broadcasts were joined.
+    ([0, 100, 200, 0, 100, 150], [0, 0.1, 0.2, 0.3, 0.4, 0.45]),
+    ([-100, -100, 0, 100], [0, 0.1, 0.2, 0.3]),
+    ([200, 300, 0, 0], [0.2, 0.3, 0.4, 0.5]),
+  ],
+)
+def test_times_increase_whatever_the_file_says(said, expected, tmp_path):
+  with videos.Video(write(tmp_path / 'clip.mp4')) as video:
+    video._capture = Clock(said)
+    times = [time for time, _ in video._read()]
+  np.testing.assert_allclose(times, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize('suffix', ['.mkv', '.webm'])
+def test_matroska_is_whole_though_its_sound_goes_on(suffix, tmp_path):
+  codec = 'MJPG' if suffix == '.mkv' else 'VP80'
+  path = write(tmp_path / f'clip{suffix}', codec=codec)
+  data = bytearray(path.read_bytes())
+  # How long the file takes, in ms, sound and all.
+  struct.pack_into('>d', data, data.index(b'\x44\x89\x88') + 3, 20_000.0)
+  path.write_bytes(data)
+  assert len(read(path)) == 20
+  path.write_bytes(data[:-20])
+  with pytest.raises(UserError, match=f'clip{suffix} is cut short'):
+    read(path)
+
+
+def test_matroska_is_turned_as_its_first_video_says(tmp_path):
+  path = write(tmp_path / 'clip.mkv', codec='MJPG', frames=2)
+  plain = read(path)[0][1]
+  roll = b'\x76\x75\x88' + struct.pack('>d', 90)
+  other = b'\x83\x81\x02' + b'\xe0\x8e\x76\x70\x8b' + roll  # of sound, say
+  track = b'\xae' + bytes([0x80 | len(other)]) + other
+  tracks = ('18538067', '1654ae6b')
+  path.write_bytes(added(path.read_bytes(), tracks, track))
+  np.testing.assert_array_equal(read(path)[0][1], plain)
+
+
+def test_flv_is_whole_if_its_last_tag_is(tmp_path):
+  path = write(tmp_path / 'clip.flv', codec='FLV1')
+  data = path.read_bytes()
+  # How long the file takes, s, sound and all.
+  at = data.index(b'duration') + 9
+  data = data[:at] + struct.pack('>d', 20) + data[at + 8 :]
+  path.write_bytes(data)
+  assert len(read(path)) == 20
+  path.write_bytes(data[:-9])
+  with pytest.raises(UserError, match='clip.flv is cut short'):
+    read(path)
+
+
+def test_mp4_cut_before_its_header_is_cut_short(tmp_path):
+  path = write(tmp_path / 'clip.mp4')
+  data = path.read_bytes()
+  assert data.index(b'mdat') < data.index(b'moov')
+  path.write_bytes(data[: data.index(b'moov') - 99])
+  with pytest.raises(UserError, match='clip.mp4 is cut short'):
+    videos.Video(path)
+
+
+def test_mp4_of_sound_has_no_video(tmp_path):
+  path = write(tmp_path / 'song.mp4')
+  path.write_bytes(path.read_bytes().replace(b'vide', b'soun'))
+  with pytest.raises(UserError, match='song.mp4 has no video'):
+    videos.Video(path)
+
+
+def test_opencv_waits_for_the_next_picture_of_slides():
+  # Between two pictures a minute apart there are thousands of packets of sound.
+  assert int(os.environ['OPENCV_FFMPEG_READ_ATTEMPTS']) > 10**6
