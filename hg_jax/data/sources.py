@@ -41,9 +41,9 @@ def find(
     if not pattern:
       raise UserError('a source is the empty text; give the name of a file.')
     path = Path(pattern)
-    if '://' in pattern or (pattern.isdecimal() and not path.exists()):
+    if '://' in pattern or (pattern.isdecimal() and not os.path.exists(path)):
       found = [pattern]
-    elif path.is_dir():
+    elif os.path.isdir(path):  # False of a name that is too long
       found = _in_folder(path, recursive)
       found = [p for p in found if not _is_ours(p, output)]
       if not found:

@@ -63,7 +63,7 @@ class Video:
     self.frames = int(frames) if frames > 0 else None
 
   def _open(self, path: Path) -> None:
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not path.is_file():
       raise UserError(f'{path} is no file; a video from a pipe is not read.')
     try:
       matrix = self._look_into(path)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hg_jax.base.errors import UserError
-from hg_jax.data import sources
+from hg_jax.data import sources, videos
 
 
 @pytest.fixture
@@ -100,3 +100,10 @@ def test_find_says_what_fits_nothing(photos, pattern, complaint):
   (photos / 'empty').mkdir()
   with pytest.raises(UserError, match=complaint):
     sources.find([pattern.format(photos)])
+
+
+def test_name_that_no_file_can_have_is_left_to_be_named(photos):
+  long = [f'{"q" * 300}.jpg', f'{"q" * 300}.mp4']
+  assert [p.name for p in sources.find(long)] == long
+  with pytest.raises(UserError, match='cannot be read: File name too long'):
+    videos.Video(sources.find(long)[1])
