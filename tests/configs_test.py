@@ -108,6 +108,27 @@ def test_user_config_comes_before_the_shipped_one(tmp_path, monkeypatch):
     assert config_files.load(name) == Config(steps=7)
 
 
+def test_name_with_another_suffix_is_not_ours():
+  for name in ('adam16.yaml', 'configs/adam16.json', 'rmsprop8.res384'):
+    with pytest.raises(UserError, match=f"no config file '{name}'; did you"):
+      config_files.load(name)
+
+
+def test_syntax_error_of_an_imported_file_is_named_with_its_line(
+  tmp_path, monkeypatch
+):
+  monkeypatch.syspath_prepend(tmp_path)
+  other = tmp_path / 'broken_settings.py'
+  other.write_text('x = 1\ndef f(:\n')
+  path = tmp_path / 'own.py'
+  path.write_text('\nimport broken_settings\n')
+  with pytest.raises(UserError) as refusal:
+    config_files.load(str(path))
+  assert str(refusal.value) == (
+    f'{path}, line 2: invalid syntax ({other}, line 2)'
+  )
+
+
 def test_missing_config_names_the_nearest():
   for name in ('adam61', 'configs/adam61.py'):
     with pytest.raises(UserError, match='did you mean adam16'):
@@ -197,6 +218,7 @@ FAILING = {
   '  return ConfigDict()\n': 'returns a ConfigDict; it must return a Config',
   'def get_config(name):\n  pass\n': 'own.py: TypeError',
   '\xff\n': 'own.py, line 1: ',
+  '# coding: none\n': 'own.py: unknown encoding: none',
   'import sys\nsys.exit()\n': 'own.py, line 2: SystemExit',
 }
 

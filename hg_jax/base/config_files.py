@@ -21,7 +21,8 @@ def find(name: str) -> Path:
   path = Path(name)
   if path.is_file():
     return path
-  if path.name and path.parent in (Path('.'), Path('configs')):
+  is_ours = path.parent in (Path('.'), Path('configs'))
+  if path.name and path.suffix in ('', '.py') and is_ours:
     for folder in (Path('configs'), _shipped_folder()):
       file = folder / path.with_suffix('.py').name
       if file.is_file():
@@ -48,7 +49,9 @@ def load(name: str) -> Config:
     config = module['get_config']() if 'get_config' in module else None
   # The file is the user's code, which can fail in any way, also by exit().
   except (Exception, SystemExit) as error:
-    raise UserError(f'{path}{_line(path, error)}: {_reason(error)}') from error
+    raise UserError(
+      f'{path}{_line(path, error)}: {_reason(path, error)}'
+    ) from error
   if 'get_config' not in module:
     raise UserError(f'{path} defines no get_config().')
   if not isinstance(config, Config):
@@ -66,15 +69,17 @@ def _name(value: object) -> str:
 def _line(path: Path, error: BaseException) -> str:
   """Returns ', line 3' for the last line of the file that led to the error."""
   if isinstance(error, SyntaxError) and error.filename == str(path):
-    return f', line {error.lineno}'
+    return f', line {error.lineno}' if error.lineno else ''
   frames = traceback.extract_tb(error.__traceback__)
   lines = [frame.lineno for frame in frames if frame.filename == str(path)]
   return f', line {lines[-1]}' if lines else ''
 
 
-def _reason(error: BaseException) -> str:
+def _reason(path: Path, error: BaseException) -> str:
   if isinstance(error, SyntaxError):
-    return error.msg
+    # It may be in a module that the file imports.
+    is_other = error.filename not in (None, str(path))
+    return error.msg + (f' ({error.filename}, line {error.lineno})') * is_other
   return f'{type(error).__name__}: {error}'.removesuffix(': ')
 
 
