@@ -148,7 +148,7 @@ def _begin_folder(
   check()
   with system_errors(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
-    held.enter_context(files.locked(workdir))
+    held.enter_context(files.locked(workdir, flag='--workdir'))
     run_config.save(workdir, config, skeleton)
 
 

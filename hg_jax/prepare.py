@@ -3,7 +3,9 @@
 python -m hg_jax.prepare --images=DIR --annotations=FILE --data_dir=OUT
 """
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from absl import flags
 from hg_jax.base import files as files_lib
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import annotations as annotations_lib
 from hg_jax.data import augmentation, coco, image_files, person_crops, records
@@ -131,7 +133,7 @@ def prepare(
     **settings: of `annotations.load`.
 
   Raises:
-    UserError: bad or missing input, or `data_dir` holds other records.
+    UserError: bad input, or `data_dir` holds other records or is in use.
   """
   _require_bounds(size, margin)
   if not images.is_dir():
@@ -152,19 +154,19 @@ def prepare(
     return
   found = annotations_lib.load(annotations, **settings)
   splits, files, missing = _present(found.splits, images, allow_missing)
-  unreadable = person_crops.write(
-    splits,
-    found.skeleton,
-    source,
-    data_dir,
-    files=files,
-    skip_unreadable=skip_unreadable,
-  )
-  lines = [*_report(splits, found.skeleton), *found.notes]
-  report = '\n'.join([*lines, *missing, *unreadable])
-  files_lib.write(data_dir / 'report.txt', report + '\n')
-  shown = records.read(data_dir, next(iter(splits)))
-  figures.write(sheet, _contact_sheet(shown))
+  with _only_writer(data_dir, flag='--data_dir'):
+    unreadable = person_crops.write(
+      splits,
+      found.skeleton,
+      source,
+      data_dir,
+      files=files,
+      skip_unreadable=skip_unreadable,
+    )
+    lines = [*_report(splits, found.skeleton), *found.notes]
+    report = '\n'.join([*lines, *missing, *unreadable])
+    files_lib.write(data_dir / 'report.txt', report + '\n')
+    figures.write(sheet, _contact_sheet(data_dir, next(iter(splits))))
   print(f'{report}\nLook at {sheet} before you train.')
 
 
@@ -187,6 +189,9 @@ def prepare_synthetic(
     data_dir: the folder.
     people: how many.
     image_size: px, of the network's inputs.
+
+  Raises:
+    UserError: another process draws there, or the folder cannot be written.
   """
   if records.prepared(data_dir):
     there = sum(records.counts(data_dir).values())
@@ -199,12 +204,23 @@ def prepare_synthetic(
       )
     return
   drawn = data_dir / 'drawn'
-  prepare(
-    images=drawn / 'images',
-    annotations=synthetic.draw(drawn, people, seed=0),
-    data_dir=data_dir,
-    size=crop_size(image_size),
-  )
+  # Another process must not draw a picture again while this one reads it.
+  with _only_writer(drawn, flag='--config.data.dir'):
+    prepare(
+      images=drawn / 'images',
+      annotations=synthetic.draw(drawn, people, seed=0),
+      data_dir=data_dir,
+      size=crop_size(image_size),
+    )
+
+
+@contextlib.contextmanager
+def _only_writer(folder: Path, *, flag: str) -> Iterator[None]:
+  """Creates a folder that no other process writes into while entered."""
+  with system_errors(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+  with files_lib.locked(folder, flag=flag):
+    yield
 
 
 def _present(
@@ -285,8 +301,9 @@ def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
   return lines
 
 
-def _contact_sheet(crops: records.Crops, count: int = 24) -> np.ndarray:
+def _contact_sheet(data_dir: Path, split: str, count: int = 24) -> np.ndarray:
   """Draws people from the whole split, with their joints."""
+  crops = records.read(data_dir, split)
   rows = np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int)
   pictures = [annotated_crop(crops, row, 256) for row in rows]
   return figures.sheet(pictures, columns=6)

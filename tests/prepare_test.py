@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hg_jax import prepare
-from hg_jax.base import affine
+from hg_jax.base import affine, files
 from hg_jax.base.errors import UserError
 from hg_jax.data import images, mpii, records
 from hg_jax.pictures import figures
@@ -198,6 +198,25 @@ def test_prepare_does_not_overwrite_other_records(prepared, drawn, capsys):
     make(drawn, prepared)
   prepare.prepare_synthetic(prepared, 30)  # the same again: nothing to do
   assert capsys.readouterr().err == ''
+
+
+def test_prepare_refuses_a_folder_in_which_another_prepares(drawn, tmp_path):
+  out = tmp_path / 'out'
+  out.mkdir()
+  with (
+    files.locked(out, flag='--data_dir'),
+    pytest.raises(UserError, match='in use by .*; .* another --data_dir'),
+  ):
+    make(drawn, out)
+  make(drawn, out)
+  people = tmp_path / 'drawn'
+  people.mkdir()
+  with (
+    files.locked(people, flag='--config.data.dir'),
+    pytest.raises(UserError, match='in use by .*another --config.data.dir'),
+  ):
+    prepare.prepare_synthetic(tmp_path, 10)
+  assert [file.name for file in people.iterdir()] == ['lock', 'lock.holder']
 
 
 def test_people_who_are_there_in_place_of_those_to_be_drawn_are_named(

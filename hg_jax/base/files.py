@@ -124,10 +124,14 @@ def _holder(path: Path) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-  """Keeps other processes from training in this folder while entered.
+def locked(folder: Path, *, flag: str) -> Iterator[None]:
+  """Keeps other processes from writing into this folder while entered.
 
   The system frees the lock of a process that dies.
+
+  Args:
+    folder: one that exists.
+    flag: the flag that names it, for the message.
 
   Raises:
     UserError: another process holds the lock; says which.
@@ -138,7 +142,7 @@ def locked(folder: Path) -> Iterator[None]:
   except filelock.Timeout as error:
     raise UserError(
       f'{folder} is in use by {_holder(holder)}; wait for it, or give '
-      'another --workdir.'
+      f'another {flag}.'
     ) from error
   with lock:
     write(holder, f'process {os.getpid()} on {socket.gethostname()}')

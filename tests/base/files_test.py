@@ -98,7 +98,7 @@ def test_locked_names_the_holder_until_it_dies(tmp_path):
   program = (
     'import pathlib, sys, time\n'
     'from hg_jax.base import files\n'
-    'with files.locked(pathlib.Path(sys.argv[1])):\n'
+    'with files.locked(pathlib.Path(sys.argv[1]), flag="--workdir"):\n'
     '  print("held", flush=True)\n'
     '  time.sleep(600)\n'
   )
@@ -108,15 +108,15 @@ def test_locked_names_the_holder_until_it_dies(tmp_path):
   assert other.stdout.readline() == b'held\n'
   with (
     pytest.raises(UserError, match=f'in use by process {other.pid} on'),
-    files.locked(tmp_path),
+    files.locked(tmp_path, flag='--workdir'),
   ):
     pass
   for text in (b'', b'\xff\x00two\nlines'):
     (tmp_path / 'lock.holder').write_bytes(text)
     with pytest.raises(UserError, match='in use by .+; wait') as error:
-      files.locked(tmp_path).__enter__()
+      files.locked(tmp_path, flag='--workdir').__enter__()
     assert '\n' not in str(error.value)
   other.kill()
   other.wait()
-  with files.locked(tmp_path):
+  with files.locked(tmp_path, flag='--workdir'):
     pass
