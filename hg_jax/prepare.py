@@ -83,7 +83,10 @@ def define_flags() -> None:
     'allow_missing', False, 'Leave out the people whose image is not there.'
   )
   flags.DEFINE_bool(
-    'skip_unreadable', False, 'Leave out the people of broken images.'
+    'skip_unreadable',
+    False,
+    'Leave out the people of broken images, and of '
+    'those of another size than the annotations say.',
   )
 
 
@@ -129,7 +132,7 @@ def prepare(
     size: of the largest crop to store, px.
     margin: the stored square's side over the person's.
     allow_missing: leave out the people whose image is not there.
-    skip_unreadable: leave out the people of broken images.
+    skip_unreadable: leave out the people of broken and mismatched images.
     **settings: of `annotations.load`.
 
   Raises:
@@ -161,6 +164,7 @@ def prepare(
       source,
       data_dir,
       files=files,
+      sizes=found.sizes,
       skip_unreadable=skip_unreadable,
     )
     lines = [*_report(splits, found.skeleton), *found.notes]

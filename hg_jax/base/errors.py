@@ -2,15 +2,25 @@
 
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# All that ends a line for a terminal or `str.splitlines`, and escape sequences.
+_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029]')
+
 
 class UserError(Exception):
-  """Says in one line what was wrong, where, and what to do."""
+  """Says in one line what was wrong, where, and what to do.
+
+  Control characters, which names of files may hold, are told as in '\\n'.
+  """
+
+  def __init__(self, message: str):
+    super().__init__(_CONTROL.sub(lambda found: ascii(found[0])[1:-1], message))
 
 
 @contextmanager

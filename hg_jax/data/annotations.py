@@ -30,11 +30,13 @@ class Annotations:
     splits: the people of 'train', 'valid' and 'test', those there are.
     skeleton: of their joints.
     notes: lines on who was left out, and on what was assumed.
+    sizes: the width and height, px, of each image whose annotations say them.
   """
 
   splits: dict[str, People]
   skeleton: Skeleton
   notes: list[str]
+  sizes: dict[str, tuple[float, float]]
 
 
 def load(
@@ -62,26 +64,33 @@ def load(
       have other joints, or a setting is not for this form.
   """
   settings = {'category': category, 'flip_pairs': flip_pairs, 'metric': metric}
-  splits, skeleton, notes = _read(path, settings)
+  splits, skeleton, notes, sizes = _read(path, settings)
   if validation:
     if validation_share is not None:
       raise UserError('give --validation or --validation_share, not both.')
-    others, other, more = _read(validation, settings)
+    others, other, more, more_sizes = _read(validation, settings)
     if other != skeleton:
       raise UserError(f'{validation} has other joints than {path}.')
     notes += [f'{validation.name}: {note}' for note in more]
     splits['valid'] = concatenate(list(others.values()))
+    sizes |= more_sizes
   elif validation_share is not None or not (
-    splits.keys() & {'valid', 'test'} or path.is_dir() or path.suffix == '.h5'
+    splits.keys() & {'valid', 'test'}
+    or path.is_dir()
+    or path.suffix.lower() == '.h5'
   ):
     share = VALIDATION_SHARE if validation_share is None else validation_share
     known = [splits[name] for name in ('train', 'valid') if name in splits]
+    if not known:
+      raise UserError(
+        f'--validation_share is of people with joints; {path} has none.'
+      )
     drawn, images = draw_validation(concatenate(known), share)
     splits |= drawn
     notes.append(
       f'{images:,} images drawn for validation: --validation_share={share:g}'
     )
-  return Annotations(splits=splits, skeleton=skeleton, notes=notes)
+  return Annotations(splits=splits, skeleton=skeleton, notes=notes, sizes=sizes)
 
 
 def read_coco_contents(path: Path) -> dict[str, Any] | None:
@@ -113,7 +122,9 @@ def read_everyone(
 
 def _read(
   path: Path, settings: dict[str, Any]
-) -> tuple[dict[str, People], Skeleton, list[str]]:
+) -> tuple[
+  dict[str, People], Skeleton, list[str], dict[str, tuple[float, float]]
+]:
   """Reads the splits that a file has, everyone as 'train' if it has none."""
   if not (path.is_file() or path.is_dir()):
     # A pipe, too, which cannot be looked into to find its form.
@@ -122,7 +133,8 @@ def _read(
   contents = _json(path)
   if coco.is_coco(contents):
     people, skeleton, notes = _read_coco(path, contents, settings)
-    return {'train': people}, skeleton, [*notes, _pairs(skeleton)]
+    notes = [*notes, _pairs(skeleton)]
+    return {'train': people}, skeleton, notes, coco.sizes(contents)
   if isinstance(contents, dict):
     raise UserError(
       f'{path} is not COCO keypoints JSON: it has '
@@ -139,12 +151,12 @@ def _read(
       raise UserError(
         f'--{name} is for COCO keypoints JSON, which {path} is not.'
       )
-  if path.suffix == '.mat' and lsp.is_lsp(path):
+  if path.suffix.lower() == '.mat' and lsp.is_lsp(path):
     splits, skeleton, notes = lsp.read(path, metric=settings['metric'])
-    return splits, skeleton, notes
+    return splits, skeleton, notes, {}
   if settings['metric'] is not None:
     raise UserError('--metric is for COCO keypoints JSON and LSP, not MPII.')
-  return mpii.load(path), mpii.SKELETON, []
+  return mpii.load(path), mpii.SKELETON, [], {}
 
 
 def draw_validation(

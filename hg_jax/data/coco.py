@@ -92,6 +92,9 @@ def read(
     else:
       image_index, name, size = images[annotation['image_id']]
       rows.append((name, joints, box, image_index, number))
+      counts['people whose box holds none of their joints kept'] += not _inside(
+        joints, box
+      )
       counts['joints outside of their images kept'] += _outside(joints, size)
   notes = [f'{count:,} {what}' for what, count in counts.items() if count]
   if not rows:
@@ -101,6 +104,19 @@ def read(
       f'{"; ".join(notes) or "there are no annotations"}.'
     )
   return _people(rows, skeleton), skeleton, notes
+
+
+def sizes(contents: dict[str, Any]) -> dict[str, tuple[float, float]]:
+  """Lists the width and height, px, of the images of which both are given.
+
+  Args:
+    contents: of the JSON file, as `read` takes it.
+  """
+  return {
+    name: size
+    for _, name, size in _images(contents['images']).values()
+    if np.isfinite(size).all()
+  }
 
 
 def _where(annotation: Any, number: int, ids: set) -> str:
@@ -125,11 +141,12 @@ def _is_id(entry: dict, name: str) -> bool:
 def _number(entry: dict, name: str, where: str) -> float:
   """A number, which may be text; 0 where it is absent or null."""
   try:
-    return float(entry.get(name) or 0)
+    number = float(entry.get(name) or 0)
   except (OverflowError, TypeError, ValueError):
-    raise UserError(
-      f'{where} has {name} {entry[name]!r}, which is no number.'
-    ) from None
+    number = np.nan
+  if not np.isfinite(number):
+    raise UserError(f'{where} has {name} {entry[name]!r}, which is no number.')
+  return number
 
 
 def _category(categories: list[dict], name: str | None) -> dict:
@@ -163,6 +180,12 @@ def _skeleton(
     raise UserError(
       f'"keypoints" of category {category["name"]!r} must be a list of names.'
     )
+  for joint in category['keypoints']:
+    if not _is_joint_name(joint):
+      raise UserError(
+        f'"keypoints" of category {category["name"]!r} has {joint!a:.80}; each '
+        'must be the name of a joint.'
+      )
   joints = tuple(str(joint) for joint in category['keypoints'])
   if len(set(joints)) < len(joints):
     raise UserError(f'category {category["name"]!r} names a joint twice.')
@@ -172,9 +195,10 @@ def _skeleton(
     flip = skeleton_lib.flip_by_pairs(joints, flip_pairs)
   numbers = range(1, len(joints) + 1)
   try:
-    limbs = [(int(a), int(b)) for a, b in category.get('skeleton') or ()]
+    limbs = [(a, b) for a, b in category.get('skeleton') or ()]
   except (TypeError, ValueError):
     limbs = [(0, 0)]
+  # 1.0 is in this range, '1' and 1.5 are not.
   if any(joint not in numbers for limb in limbs for joint in limb):
     raise UserError(
       f'"skeleton" of category {category["name"]!r} must be pairs of joints, '
@@ -188,9 +212,20 @@ def _skeleton(
     joints=joints,
     flip=flip,
     groups=skeleton_lib.groups_of(joints, flip),
-    limbs=tuple((a - 1, b - 1) for a, b in limbs),
+    limbs=tuple((int(a) - 1, int(b) - 1) for a, b in limbs),
     metric=metric,
     sigmas=_SIGMAS if joints == _NOSE_TO_ANKLE else (),
+  )
+
+
+def _is_joint_name(joint: Any) -> bool:
+  """Whether it is a number or a line of text, which a report can hold."""
+  try:
+    str(joint).encode()
+  except UnicodeEncodeError:
+    return False
+  return isinstance(joint, int | str) and bool(
+    str(joint).strip() and len(str(joint).splitlines()) == 1
   )
 
 
@@ -205,12 +240,17 @@ def _images(
       isinstance(entry, dict)
       and _is_id(entry, 'id')
       and isinstance(entry.get('file_name'), str)
+      and entry['file_name']
     ):
       raise UserError(f'{where} has no id or no file_name.')
     if entry['id'] in images:
       raise UserError(f'two images have the id {entry["id"]}.')
     name = entry['file_name'].replace('\\', '/')
     width, height = (_number(entry, n, where) for n in ('width', 'height'))
+    if width < 0 or height < 0:
+      raise UserError(
+        f'{where} has width {width:g} and height {height:g}; they must be px.'
+      )
     size = width or np.inf, height or np.inf
     images[entry['id']] = index, str(PurePosixPath(name)), size
   return images
@@ -255,12 +295,21 @@ def _outside(joints: np.ndarray, size: tuple[float, float]) -> int:
   return int(((points < 0) | (points > size)).any(axis=1).sum())
 
 
+def _inside(joints: np.ndarray, box: tuple[float, float, float, float]) -> bool:
+  """Whether a labeled joint is in the box."""
+  points = joints[joints[:, 2] > 0, :2]
+  low, size = np.reshape(box, (2, 2))
+  return bool(((points >= low) & (points - low <= size)).all(axis=1).any())
+
+
 def _box(
   annotation: dict, where: str, joints: np.ndarray
 ) -> tuple[float, float, float, float] | None:
   """The box, or the extent of the joints where there is none of any size."""
   if box := annotation.get('bbox'):
     try:
+      if not isinstance(box, list):
+        raise TypeError
       x, y, w, h = (float(value) for value in box)
     except (OverflowError, TypeError, ValueError):
       x = y = w = h = np.nan

@@ -133,7 +133,8 @@ def _read(path: Path) -> dict[str, People]:
       f"{path} is of MATLAB's form -v7.3; save it there with -v7 instead."
     )
   try:
-    with np.errstate(over='ignore'):  # `_split` refuses what is too large.
+    # `_split` refuses what becomes infinite or NaN, and names the person.
+    with np.errstate(all='ignore'):
       return readers[suffix](path)
   except UNREADABLE as error:
     raise _unreadable(path, error) from error
@@ -157,7 +158,8 @@ def _split(
   """Splits the people; each split is sorted, and none is empty.
 
   Raises:
-    ValueError: a person has no usable square or joints, or is there twice.
+    ValueError: a person has no usable square or joints, or is there twice, or
+      there is nobody to train on or to test.
   """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
@@ -174,6 +176,8 @@ def _split(
       part = people[rows]
       splits[split] = part[np.lexsort((part.person_index, part.image_index))]
       _require_once(splits[split])
+  if not splits:
+    raise ValueError('nobody in it has a labeled joint')
   return splits
 
 

@@ -45,6 +45,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     skeleton: Skeleton,
     source: dict[str, str | int | float],
     files: dict[str, Path],
+    sizes: dict[str, tuple[float, float]],
     progress: Callable[[], None],
     skip_unreadable: bool,
     **kwargs,
@@ -58,6 +59,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
         side of the largest crop to store, px; 'margin', the stored square's
         side over the person's.
       files: the file of each image.
+      sizes: of `_read`, for the images whose annotations say them.
       progress: called once after each image.
       skip_unreadable: leave the people of broken images out, instead of
         raising.
@@ -67,6 +69,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     self._skeleton = skeleton
     self._source = source
     self._files = files
+    self._sizes = sizes
     self._progress = progress
     self._skip_unreadable = skip_unreadable
     super().__init__(**kwargs)
@@ -121,7 +124,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
 
   def _crops_of_image(self, people: People, image: str, rows: list[int]):
     try:
-      picture = images.read(self._files[image])
+      picture = _read(self._files[image], self._sizes.get(image))
     except UserError:
       if not self._skip_unreadable:
         raise
@@ -136,6 +139,26 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
       for row in rows
     ]
     return rows, [(_encode(crop), map_) for crop, map_ in crops]
+
+
+def _read(
+  path: Path, size: tuple[float, float] | None
+) -> np.ndarray:  # u8[H, W, 3] RGB
+  """Reads an annotated image of this width and height, px.
+
+  Raises:
+    UserError: it cannot be read, or has another size, so that the annotations
+      are not of it.
+  """
+  picture = images.read(path)
+  height, width = picture.shape[:2]
+  if size and size != (width, height):
+    raise UserError(
+      f'{path} has {width} x {height} px, and its annotations are of '
+      f'{size[0]:g} x {size[1]:g}; give the images that were annotated, '
+      'photos with an EXIF orientation turned as they were then.'
+    )
+  return picture
 
 
 def _encode(crop: np.ndarray) -> bytes:
@@ -174,6 +197,7 @@ def write(
   data_dir: Path,
   *,
   files: dict[str, Path],
+  sizes: dict[str, tuple[float, float]],
   skip_unreadable: bool,
 ) -> list[str]:
   """Writes the records of `splits` and shows progress.
@@ -185,6 +209,7 @@ def write(
       `PersonCrops` has them; kept for `require_source`.
     data_dir: where to write; leftovers of an interrupted call are deleted.
     files: the file of each image, by its name in the annotations.
+    sizes: the width and height, px, that the annotations say of images.
     skip_unreadable: leave out the people of broken images.
 
   Returns:
@@ -206,6 +231,7 @@ def write(
       skeleton=skeleton,
       source=source,
       files=files,
+      sizes=sizes,
       progress=bar.update,
       skip_unreadable=skip_unreadable,
       data_dir=data_dir,
@@ -222,11 +248,14 @@ def write(
         raise
       reason = error.__cause__.message if system else error
       raise UserError(f'{data_dir} cannot be written: {reason}.') from error
-  return _left_out(splits, folder, files)
+  return _left_out(splits, folder, files, sizes)
 
 
 def _left_out(
-  splits: dict[str, People], folder: Path, files: dict[str, Path]
+  splits: dict[str, People],
+  folder: Path,
+  files: dict[str, Path],
+  sizes: dict[str, tuple[float, float]],
 ) -> list[str]:
   """Says of each image without records why, also when an earlier call wrote."""
   with np.load(folder / records.INDEX) as index:
@@ -236,7 +265,7 @@ def _left_out(
     if image in present:
       continue
     try:
-      images.read(files[image])
+      _read(files[image], sizes.get(image))
       lines.append(f'{files[image]} could not be read when it was prepared.')
     except UserError as error:
       lines.append(str(error))

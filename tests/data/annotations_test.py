@@ -1,9 +1,13 @@
 import copy
 import gzip
 import json
+import math
 import os
+import re
+import warnings
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -52,6 +56,15 @@ def category(**fields):
   return changed
 
 
+def mpii_row(**fields):
+  """A person of MPII, with other fields."""
+  row = {
+    'img_paths': '1.jpg', 'objpos': [50, 60], 'scale_provided': 2,
+    'joint_self': [[10, 20, 1]] * 16, 'annolist_index': 1, 'people_index': 1,
+  }  # fmt: skip
+  return row | fields
+
+
 def test_validation_is_drawn_by_image(tmp_path):
   path = save(tmp_path / 'a.json', contents(10))
   splits = annotations.load(path, validation_share=0.3).splits
@@ -80,11 +93,7 @@ def test_share_that_leaves_a_split_empty_is_refused(tmp_path):
 
 
 def test_settings_of_coco_are_refused_for_mpii(tmp_path):
-  row = {
-    'img_paths': '1.jpg', 'objpos': [50, 60], 'scale_provided': 2,
-    'joint_self': [[10, 20, 1]] * 16, 'annolist_index': 1, 'people_index': 1,
-  }  # fmt: skip
-  rows = [row | {'img_paths': f'{n}.jpg'} for n in range(10)]
+  rows = [mpii_row(img_paths=f'{n}.jpg') for n in range(10)]
   path = save(tmp_path / 'a.json', rows)
   with pytest.raises(UserError, match='--category is for COCO'):
     annotations.load(path, category='person')
@@ -162,6 +171,47 @@ HOSTILE = {
     contents() | {'images': [{'id': 0, 'file_name': 'a', 'width': 'wide'}]},
     "image 1 has width 'wide'",
   ),
+  'a bbox of digits': (change('bbox', '1234'), 'has bbox 1234'),
+  'a bbox of names': (change('bbox', {'1': 1, '2': 1, '3': 3}), 'has bbox'),
+  'a crowd of NaN': (change('iscrowd', float('nan')), 'iscrowd nan'),
+  'names in objects': (
+    category(keypoints=[{'name': 'head'}, {'name': 'tail'}]),
+    'must be the name of a joint',
+  ),
+  'a name of no text': (category(keypoints=[None, 'tail']), 'fly. has None'),
+  'a blank name': (category(keypoints=['  ', 'tail']), "has '  '; each"),
+  'a name of two lines': (category(keypoints=['a\nb', 'tail']), r'a\\nb'),
+  'a name that is not Unicode': (
+    category(keypoints=['\ud800', 'tail']),
+    r'has .\\ud800',
+  ),
+  'an endless limb': (category(skeleton=[[1, float('inf')]]), 'pairs of'),
+  'half a limb': (category(skeleton=[[1.5, 2]]), 'pairs of joints'),
+  'a limb of digits': (category(skeleton=['12']), 'pairs of joints'),
+  'an image of no name': (
+    contents() | {'images': [{'id': 0, 'file_name': ''}]},
+    'image 1 has no id or no file_name',
+  ),
+  'an image of NaN px': (
+    contents() | {'images': [{'id': 0, 'file_name': 'a', 'height': math.nan}]},
+    'image 1 has height nan',
+  ),
+  'an image of negative size': (
+    contents() | {'images': [{'id': 0, 'file_name': 'a', 'width': -9}]},
+    'image 1 has width -9',
+  ),
+  'an id of two lines': (
+    change('id', 'a\nb') | {'images': []},
+    r'annotation a\\nb is of image 0',
+  ),
+  'people of MPII without a joint': (
+    [mpii_row(joint_self=[[0, 0, 0]] * 16)],
+    'nobody in it has a labeled joint',
+  ),
+  'a scale beyond floats': (
+    [mpii_row(scale_provided=1e308)],
+    'of person 0 .* is not in px',
+  ),
   'a left joint alone': (
     category(keypoints=['left_wing', 'tail']),
     "'left_wing' is of the left",
@@ -173,7 +223,10 @@ HOSTILE = {
 def test_hostile_file_is_refused_in_one_line(name, tmp_path):
   value, words = HOSTILE[name]
   path = save(tmp_path / 'a.json', value)
-  with pytest.raises(UserError, match=words) as refused:
+  with (
+    warnings.catch_warnings(action='error'),
+    pytest.raises(UserError, match=words) as refused,
+  ):
     annotations.load(path)
   line = str(refused.value)
   assert str(path) in line and '\n' not in line and len(line) < 400
@@ -244,6 +297,30 @@ def test_joints_outside_of_the_image_are_kept_and_counted(tmp_path):
   assert joints[..., 0].min() == -5
 
 
+@pytest.mark.parametrize(
+  'bbox, notes',
+  [([50, 10, 40, 30], 1), ([0, 0, 1e-6, 1e-6], 1), ([10, 10, 10, 10], 0)],
+)
+def test_box_that_holds_no_joint_is_counted(bbox, notes, tmp_path):
+  path = save(tmp_path / 'a.json', change('bbox', bbox))
+  found = annotations.load(path, validation_share=0.25)
+  counted = [note for note in found.notes if 'box holds none' in note]
+  assert len(counted) == notes
+
+
+def test_share_of_people_without_joints_is_refused(tmp_path):
+  path = tmp_path / 'test.h5'
+  with h5py.File(path, 'w') as file:
+    file['imgname'] = [b'1.jpg'] * 3
+    file['index'] = file['person'] = [30_000, 30_001, 30_002]
+    file['center'], file['scale'] = [[50.0, 60.0]] * 3, [1.0] * 3
+    file['part'], file['visible'] = np.zeros((3, 16, 2)), np.zeros((3, 16))
+    file['normalize'] = [-1.0] * 3
+  assert len(annotations.load(path).splits['test']) == 3
+  with pytest.raises(UserError, match='test.h5 has none'):
+    annotations.load(path, validation_share=0.5)
+
+
 def test_ids_can_be_floats_or_text(tmp_path):
   value = contents()
   for entry in value['images']:
@@ -296,6 +373,30 @@ def test_prepare_takes_images_in_subfolders_once_each(tmp_path):
     prepare.prepare(
       images=folder, annotations=tmp_path / 'a.json', data_dir=out, size=64
     )
+
+
+def test_prepare_refuses_images_of_another_size(tmp_path):
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  for n in range(4):
+    # The first one lies on its side, as where a phone's photo was annotated
+    # upright.
+    height, width = (90, 70) if n == 0 else (70, 90)
+    picture = np.zeros((height, width, 3), np.uint8)
+    cv2.imwrite(str(folder / f'{n}.png'), picture)
+  settings = {
+    'images': folder,
+    'annotations': save(tmp_path / 'a.json', contents()),
+    'data_dir': tmp_path / 'out',
+    'size': 64,
+    'validation_share': 0.25,
+  }
+  words = '0.png has 70 x 90 px, and its annotations are of 90 x 70; give'
+  with pytest.raises(UserError, match=words):
+    prepare.prepare(**settings)
+  prepare.prepare(**settings, skip_unreadable=True)
+  assert sum(records.counts(tmp_path / 'out').values()) == 6
+  assert re.search(words, (tmp_path / 'out' / 'report.txt').read_text())
 
 
 def test_prepare_takes_validation_people_alone(tmp_path, prepared):

@@ -43,6 +43,7 @@ def other(prepared, tmp_path_factory):
     source,
     folder,
     files={n: Path(source['images'], n) for n in people.image},
+    sizes={},
     skip_unreadable=False,
   )
   return folder

@@ -246,6 +246,7 @@ def test_input_is_the_area_average_of_the_photo(mpii_data, tmp_path):
     source | {'margin': augmentation.margin(Augment())},
     tmp_path,
     files={name: folder / name for name in people.image},
+    sizes={},
     skip_unreadable=False,
   )
   crops = records.read(tmp_path, 'train')

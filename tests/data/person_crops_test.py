@@ -82,6 +82,7 @@ def test_missing_index_is_written_by_another_prepare(prepared, tmp_path):
     source,
     folder,
     files={n: Path(source['images'], n) for n in crops.people.image},
+    sizes={},
     skip_unreadable=False,
   )
   again = records.read(folder, 'train')

@@ -47,6 +47,7 @@ def crops(mpii_data, tmp_path_factory) -> Crops:
     source,
     data_dir,
     files={name: folder / name for name in people.image},
+    sizes={},
     skip_unreadable=False,
   )
   crops = records.read(data_dir, 'train')
