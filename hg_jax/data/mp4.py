@@ -71,7 +71,7 @@ def _header(file: BinaryIO) -> bytes | None:
 def _outer_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
   """The types of a file's boxes, where their contents start, and their sizes.
 
-  None in other containers.
+  Nothing in other containers.
   """
   end = file.seek(0, os.SEEK_END)
   at = 0

@@ -20,6 +20,7 @@ SUFFIXES = (
   '.vob .webm .wmv'
 ).split()
 _SLACK = 0.5  # s; containers round how long a video takes
+_DOUBTED = 100  # frames, the first ones, of which an equal one is looked into
 
 # OpenCV gives a video up after so many packets of others in a row, by default
 # 4,096: a minute and a half of sound, as between the pictures of slides.
@@ -150,6 +151,7 @@ class Video:
     for time, frame in frames:
       count += 1
       if before is not None:
+        doubted = doubted and count <= _DOUBTED
         if doubted and np.array_equal(frame[::8], before[1][::8]):
           self._require_progressive(count)
           doubted = False

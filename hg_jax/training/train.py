@@ -86,20 +86,7 @@ def train_and_evaluate(
     Stopped: by a signal.
   """
   check_devices(config)
-  train_crops = datasets.read_training(config)
-  valid_crops = datasets.read(config, 'valid')
-  evaluate.require_scored(valid_crops)
-  processes.require_same(
-    {
-      f'{split} people (checksum)': people_id(
-        crops.people.image, crops.people.image_index, crops.people.person_index
-      )
-      for split, crops in (
-        ('training', train_crops),
-        ('validation', valid_crops),
-      )
-    }
-  )
+  train_crops, valid_crops = _read_people(config)
   tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
   joints = len(skeleton.joints)
   with _failures_explained(config, workdir), ExitStack() as stack:
@@ -134,6 +121,22 @@ def train_and_evaluate(
       _train(run, state, trace_to=workdir / 'profile', traced=profile)
     except health.NotFinite as error:
       raise UserError(_not_finite(run, error)) from error
+
+
+def _read_people(config: Config) -> tuple[Crops, Crops]:
+  """Those to train on and to validate on, the same in all processes."""
+  crops = datasets.read_training(config), datasets.read(config, 'valid')
+  evaluate.require_scored(crops[1])
+  people = dict(zip(('training', 'validation'), crops, strict=True))
+  processes.require_same(
+    {
+      f'{split} people (checksum)': people_id(
+        each.people.image, each.people.image_index, each.people.person_index
+      )
+      for split, each in people.items()
+    }
+  )
+  return crops
 
 
 @contextmanager
