@@ -48,7 +48,7 @@ def test_predict_needs_no_workdir_and_says_what_looks(prepared, tmp_path):
 def test_box_has_no_checkpoint_to_choose():
   config = run_config.load(BOX)
   for which in ('7', '', '-1'):
-    with pytest.raises(UserError, match=f"no checkpoint '{which}'; leave out"):
+    with pytest.raises(UserError, match=f"no checkpoint '{which}'; ask for"):
       inference.load_variables(BOX, config, which)
 
 
