@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from hg_jax.base.errors import UserError
 
@@ -62,12 +63,21 @@ def _require_text(name: str) -> None:
     ) from error
 
 
+def _refuse(error: OSError) -> NoReturn:
+  raise UserError(
+    f'{error.filename} cannot be read: {error.strerror}; mend that and give '
+    'the same command again.'
+  ) from error
+
+
 def _index(folder: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
   """Lists the files below a folder by their paths, and by ends of these."""
   files, ends = {}, defaultdict(list)
   # The real folders that lead to each: a link back to one would never end.
   above = {os.fspath(folder): {os.path.realpath(folder)}}
-  for directory, folders, names in os.walk(folder, followlinks=True):
+  for directory, folders, names in os.walk(
+    folder, onerror=_refuse, followlinks=True
+  ):
     before = above.pop(directory)
     real = {f: os.path.realpath(os.path.join(directory, f)) for f in folders}
     folders[:] = sorted(f for f in folders if real[f] not in before)

@@ -84,8 +84,11 @@ def _expand_lists(patterns: Iterable[str]) -> Iterable[str]:
 def _in_folder(folder: Path, recursive: bool) -> list[Path]:
   """Images and videos; says what else is passed over."""
   found, others = [], collections.Counter()
-  for parent, folders, names in os.walk(folder):
+  for parent, folders, names in os.walk(folder, onerror=_say_unreadable):
     folders[:] = sorted(f for f in folders if not f.startswith('.'))
+    links = sum(os.path.islink(os.path.join(parent, f)) for f in folders)
+    if recursive and links:
+      others['linked folder'] += links
     for name in sorted(names):
       path = Path(parent, name)
       if name.startswith('.'):
@@ -106,6 +109,10 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
       file=sys.stderr,
     )
   return found
+
+
+def _say_unreadable(error: OSError) -> None:
+  print(f'{error.filename} is passed over: {error.strerror}', file=sys.stderr)
 
 
 def _is_ours(path: Path, output: Path | None) -> bool:

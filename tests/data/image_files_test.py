@@ -1,3 +1,5 @@
+import errno
+import os
 import unicodedata
 
 import pytest
@@ -68,3 +70,17 @@ def test_find_ends_where_links_lead_back(tmp_path):
 def test_find_refuses_a_name_that_is_not_unicode(tmp_path):
   with pytest.raises(UserError, match=r"'a\\udcff.jpg' has a name that is not"):
     image_files.find(['a\udcff.jpg'], tmp_path)
+
+
+def test_find_names_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+  (tmp_path / 'locked').mkdir()
+  scandir = os.scandir
+
+  def refuse(path):  # root may read any folder
+    if str(path).endswith('/locked'):
+      raise PermissionError(errno.EACCES, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  with pytest.raises(UserError, match='locked cannot be read: Permission'):
+    image_files.find(['a.jpg'], tmp_path)

@@ -1,5 +1,6 @@
 """What a command line names, each once and in order."""
 
+import errno
 import io
 import os
 import sys
@@ -38,6 +39,25 @@ def test_what_is_passed_over_is_counted_whole(photos, capsys):
   sources.find([str(photos)])
   assert '(2 .f, ' in (said := capsys.readouterr().err)
   assert said.rstrip().endswith(', 2 others)')
+
+
+def test_linked_and_unreadable_folders_are_named(
+  photos, tmp_path, capsys, monkeypatch
+):
+  (tmp_path / 'elsewhere').mkdir()
+  (photos / 'link').symlink_to(tmp_path / 'elsewhere')
+  scandir = os.scandir
+
+  def refuse(path):  # root may read any folder
+    if str(path).endswith('/d'):
+      raise PermissionError(errno.EACCES, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  sources.find([str(photos)], recursive=True)
+  said = capsys.readouterr().err
+  assert f'{photos / "d"} is passed over: Permission denied' in said
+  assert '1 linked folder' in said
 
 
 def test_folder_is_listed_with_its_folders(photos):
