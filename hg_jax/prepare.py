@@ -5,6 +5,7 @@ python -m hg_jax.prepare --images=DIR --annotations=FILE --data_dir=OUT
 
 import contextlib
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,7 @@ def prepare(
     **{
       name: str(value) for name, value in settings.items() if value is not None
     },
+    'content': _content(annotations, settings.get('validation')),
   }
   sheet = data_dir / 'contact_sheet.png'  # the last thing written
   if records.prepared(data_dir) and sheet.exists():
@@ -172,6 +174,20 @@ def prepare(
     files_lib.write(data_dir / 'report.txt', report + '\n')
     figures.write(sheet, _contact_sheet(data_dir, next(iter(splits))))
   print(f'{report}\nLook at {sheet} before you train.')
+
+
+def _content(*paths: Path | None) -> str | None:
+  """A checksum of the files, and of those in folders; None if one is gone."""
+  crc = 0
+  for path in filter(None, paths):
+    if not path.exists():
+      return None
+    for file in sorted(path.rglob('*')) if path.is_dir() else [path]:
+      if file.is_file():  # Of others `annotations.load` speaks.
+        with files_lib.open_to_read(file) as opened:
+          while part := opened.read(2**20):
+            crc = zlib.crc32(part, crc)
+  return f'{crc:08x}'
 
 
 def _require_bounds(size: int, margin: float) -> None:

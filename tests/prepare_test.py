@@ -200,6 +200,24 @@ def test_prepare_does_not_overwrite_other_records(prepared, drawn, capsys):
   assert capsys.readouterr().err == ''
 
 
+def test_prepare_again_notices_that_annotations_changed(
+  drawn, tmp_path, capsys
+):
+  copy = tmp_path / 'drawn'
+  shutil.copytree(drawn, copy)
+  make(copy, tmp_path / 'out')
+  make(copy, tmp_path / 'out')
+  assert 'is prepared already' in capsys.readouterr().out
+  people = json.loads((copy / 'annotations.json').read_text())
+  people.pop()
+  (copy / 'annotations.json').write_text(json.dumps(people))
+  with pytest.raises(UserError, match='annotations.json had other contents'):
+    make(copy, tmp_path / 'out')
+  # Not needed any more, as when it has moved.
+  (copy / 'annotations.json').unlink()
+  make(copy, tmp_path / 'out')
+
+
 def test_prepare_refuses_a_folder_in_which_another_prepares(drawn, tmp_path):
   out = tmp_path / 'out'
   out.mkdir()

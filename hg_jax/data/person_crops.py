@@ -31,6 +31,8 @@ JPEG_QUALITY = 95
 
 # A TFRecord is a length and its checksum, a payload, and its checksum.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
+# Of the metadata.
+_NOT_FLAGS = {'skeleton', 'content'}
 
 
 class PersonCrops(tfds.core.GeneratorBasedBuilder):
@@ -321,7 +323,13 @@ def _index_of_file(
 def require_source(data_dir: Path, source: dict) -> None:
   """Raises UserError if the records were made with other settings."""
   metadata = records.source(data_dir)
-  for name in sorted((metadata.keys() | source.keys()) - {'skeleton'}):
+  before, now = metadata.pop('content', None), source.get('content')
+  if None not in (before, now) and before != now:
+    raise UserError(
+      f'{data_dir} was prepared when {source["annotations"]} had other '
+      'contents; give another --data_dir, or delete it.'
+    )
+  for name in sorted((metadata.keys() | source.keys()) - _NOT_FLAGS):
     if metadata.get(name) != source.get(name):
       raise UserError(
         f'{data_dir} was prepared with --{name}={metadata.get(name)}, not '
