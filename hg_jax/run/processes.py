@@ -32,7 +32,6 @@ _TASKS = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
 _REPORT = 3600  # s, of the first one's report
 _FAILURE = 'hg_jax/failure'  # key of the reason, and name of a barrier
 _ALIVE = 'hg_jax/alive'  # keys of each process's last beat
-_END = 'hg_jax/end'  # name of a barrier
 _BEAT = 0.5  # s
 _FAREWELL = 5  # s, for all processes to read the reason
 _GATHERING = 300  # s, for all processes to start
@@ -81,8 +80,8 @@ def joined(*, heartbeat_timeout: int = 20) -> Iterator[None]:
       yield
     except SystemExit as error:  # By a signal, in all at the same step.
       ended = error
-    # Watched until all are done: the first one writes a report.
-    distributed.global_state.client.wait_at_barrier(_END, 1000 * _REPORT)
+    # Waits for all, who are watched: the first one writes a report.
+    jax.distributed.shutdown()
   except BaseException as error:
     _end_all(error)
   # A thread that waits in C++ when Python ends aborts the process.
@@ -191,6 +190,7 @@ def _initialize(heartbeat_timeout: int) -> None:
         # When JAX aborts all; they should have ended by themselves.
         heartbeat_timeout_seconds=5 * heartbeat_timeout,
         initialization_timeout=2 * _GATHERING,
+        shutdown_timeout_seconds=_REPORT,
       )
   except (RuntimeError, ValueError) as error:
     reason = str(error).splitlines()[0]
