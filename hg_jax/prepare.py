@@ -147,9 +147,7 @@ def prepare(
     'annotations': str(annotations.resolve()),
     'size': size,
     'margin': margin,
-    **{
-      name: str(value) for name, value in settings.items() if value is not None
-    },
+    **{name: str(v) for name, v in settings.items() if v is not None},
     'content': _content(annotations, settings.get('validation')),
   }
   sheet = data_dir / 'contact_sheet.png'  # the last thing written
