@@ -28,7 +28,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from hg_jax.base import command, files
-from hg_jax.base.errors import UserError, system_errors
+from hg_jax.base.errors import UserError, cannot_be_read, system_errors
 from hg_jax.data import mpii
 from hg_jax.evaluation import comparison, finished
 from hg_jax.evaluation.finished import Run
@@ -81,9 +81,7 @@ def _read_json(path: str) -> dict:
     if not isinstance(fields, dict):
       raise ValueError('no JSON object')
   except OSError as error:
-    raise UserError(
-      f'{path} cannot be read: {error.strerror}; mend that and try again.'
-    ) from error
+    raise cannot_be_read(path, error) from error
   except ValueError as error:
     raise UserError(
       f'{path} is neither what `benchmark --json` prints nor what `compare '

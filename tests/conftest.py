@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 from pathlib import Path
@@ -82,3 +83,19 @@ def default_signals():
   yield
   for number, handler in before.items():
     signal.signal(number, handler)
+
+
+@pytest.fixture
+def refuse_folder(monkeypatch):
+  """A function that has no folder of this name be read, by root either."""
+  scandir = os.scandir
+
+  def refuse(name):
+    def listed(path):
+      if os.path.basename(path) == name:
+        raise PermissionError(errno.EACCES, 'Permission denied', path)
+      return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', listed)
+
+  return refuse

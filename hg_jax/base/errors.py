@@ -23,6 +23,13 @@ class UserError(Exception):
     super().__init__(_CONTROL.sub(lambda found: ascii(found[0])[1:-1], message))
 
 
+def cannot_be_read(path: Path | str, error: OSError) -> UserError:
+  """Returns what to raise where the system does not give a file."""
+  return UserError(
+    f'{path} cannot be read: {error.strerror}; mend that and try again.'
+  )
+
+
 @contextmanager
 def as_command() -> Iterator[None]:
   """Ends a command with one line at an error of the system.

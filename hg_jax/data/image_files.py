@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, cannot_be_read
 
 
 def find(names: Iterable[str], folder: Path) -> dict[str, Path]:
@@ -64,10 +64,7 @@ def _require_text(name: str) -> None:
 
 
 def _refuse(error: OSError) -> NoReturn:
-  raise UserError(
-    f'{error.filename} cannot be read: {error.strerror}; mend that and give '
-    'the same command again.'
-  ) from error
+  raise cannot_be_read(error.filename, error) from error
 
 
 def _index(folder: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:

@@ -22,7 +22,7 @@ from hg_jax.base import config as config_lib
 from hg_jax.base import files
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, cannot_be_read
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data.people import People
 from hg_jax.metrics import pck
@@ -131,7 +131,7 @@ def _load(folder: Path, name: str) -> Run:
     _check_validation(list(rows.values()), skeleton)
     config = run_config.load(folder)
   except OSError as error:
-    raise _refused(error) from error
+    raise cannot_be_read(error.filename, error) from error
   except _DAMAGED as error:
     raise UserError(
       f'{folder} is damaged, or of another version of hg_jax ({error}).'
@@ -144,13 +144,6 @@ def _load(folder: Path, name: str) -> Run:
     skeleton=skeleton,
     results=results,
     validation=[rows[step] for step in sorted(rows)],
-  )
-
-
-def _refused(error: OSError) -> UserError:
-  return UserError(
-    f'{error.filename} cannot be read: {error.strerror}; mend that and try '
-    'again.'
   )
 
 
@@ -247,7 +240,7 @@ def _load_saved(path: Path, name: str) -> Run:
     # A run saved before there was a setting has its default.
     return dataclasses.replace(run, config=_lists(Config()) | run.config)
   except OSError as error:
-    raise _refused(error) from error
+    raise cannot_be_read(error.filename, error) from error
   except _DAMAGED as error:
     raise UserError(
       f'{path} is not what `compare --save` writes ({error}).'

@@ -18,7 +18,7 @@ import numpy as np
 
 from hg_jax.base import files
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError, system_errors
+from hg_jax.base.errors import UserError, cannot_be_read, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import npz_files
 from hg_jax.run import run_config
@@ -72,9 +72,7 @@ def load(
   try:
     arrays = npz_files.read(path)
   except OSError as error:
-    raise UserError(
-      f'{path} cannot be read: {error.strerror}; mend that and try again.'
-    ) from error
+    raise cannot_be_read(path, error) from error
   except ValueError as error:
     raise UserError(
       f'{path} is damaged ({error}); copy or export it anew.'

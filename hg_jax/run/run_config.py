@@ -8,7 +8,7 @@ from typing import Any
 from hg_jax.base import config as config_lib
 from hg_jax.base import files
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, cannot_be_read
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import saved_skeleton
 
@@ -57,9 +57,7 @@ def _read_config(workdir: Path) -> dict[str, Any]:
       f'{workdir} holds no run: {path} does not exist{_near(workdir)}.'
     ) from error
   except OSError as error:
-    raise UserError(
-      f'{path} cannot be read: {error.strerror}; mend that and try again.'
-    ) from error
+    raise cannot_be_read(path, error) from error
   except ValueError as error:
     raise _damaged(path, error) from error
   return fields

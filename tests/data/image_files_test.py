@@ -1,5 +1,3 @@
-import errno
-import os
 import unicodedata
 
 import pytest
@@ -72,15 +70,8 @@ def test_find_refuses_a_name_that_is_not_unicode(tmp_path):
     image_files.find(['a\udcff.jpg'], tmp_path)
 
 
-def test_find_names_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+def test_find_names_a_folder_that_cannot_be_read(tmp_path, refuse_folder):
   (tmp_path / 'locked').mkdir()
-  scandir = os.scandir
-
-  def refuse(path):  # root may read any folder
-    if str(path).endswith('/locked'):
-      raise PermissionError(errno.EACCES, 'Permission denied', path)
-    return scandir(path)
-
-  monkeypatch.setattr(os, 'scandir', refuse)
+  refuse_folder('locked')
   with pytest.raises(UserError, match='locked cannot be read: Permission'):
     image_files.find(['a.jpg'], tmp_path)

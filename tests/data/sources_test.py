@@ -1,6 +1,5 @@
 """What a command line names, each once and in order."""
 
-import errno
 import io
 import os
 import sys
@@ -42,18 +41,11 @@ def test_what_is_passed_over_is_counted_whole(photos, capsys):
 
 
 def test_linked_and_unreadable_folders_are_named(
-  photos, tmp_path, capsys, monkeypatch
+  photos, tmp_path, capsys, refuse_folder
 ):
   (tmp_path / 'elsewhere').mkdir()
   (photos / 'link').symlink_to(tmp_path / 'elsewhere')
-  scandir = os.scandir
-
-  def refuse(path):  # root may read any folder
-    if str(path).endswith('/d'):
-      raise PermissionError(errno.EACCES, 'Permission denied', path)
-    return scandir(path)
-
-  monkeypatch.setattr(os, 'scandir', refuse)
+  refuse_folder('d')
   sources.find([str(photos)], recursive=True)
   said = capsys.readouterr().err
   assert f'{photos / "d"} is passed over: Permission denied' in said
