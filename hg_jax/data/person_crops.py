@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import images, records
+from hg_jax.data import images, npz_files, records
 from hg_jax.data.people import People
 
 JPEG_QUALITY = 95
@@ -260,8 +260,7 @@ def _left_out(
   sizes: dict[str, tuple[float, float]],
 ) -> list[str]:
   """Says of each image without records why, also when an earlier call wrote."""
-  with np.load(folder / records.INDEX) as index:
-    present = set(index['image'])
+  present = set(npz_files.read(folder / records.INDEX)['image'])
   lines = []
   for image in {str(i): None for p in splits.values() for i in p.image}:
     if image in present:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from hg_jax.base import files
-from hg_jax.base.errors import UserError
+from hg_jax.base.errors import UserError, cannot_be_read
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.data import npz_files, saved_skeleton
 from hg_jax.data.people import People
@@ -120,33 +120,20 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
     UserError: nothing was prepared there, or not this split, or a crop is
       corrupt.
   """
-  _require_prepared(data_dir)
+  columns = _read_split(data_dir, split)
   metadata = source(data_dir)
-  skeleton = saved_skeleton.read(metadata)
-  columns = _read_index(data_dir, joints=len(skeleton.joints))
-  rows = np.flatnonzero(columns['split'] == split)
-  if not len(rows):
-    raise UserError(
-      f'{data_dir} has no split {split!r}; it has '
-      f'{", ".join(np.unique(columns["split"]))}.'
-    )
-  rows = rows[np.argsort(columns['row'][rows], kind='stable')]
-  columns = {name: column[rows] for name, column in columns.items()}
-  encoded = _encoded(data_dir, columns)
-  people = People(
-    **{field.name: columns[field.name] for field in dataclasses.fields(People)}
-  )
+  encoded, people = _encoded(data_dir, columns), _people(columns)
   good = np.array(
     [zlib.crc32(e) == c for e, c in zip(encoded, columns['crc32'], strict=True)]
   )
   corrupt = [_corrupt(people, row) for row in np.flatnonzero(~good)]
   if corrupt and not skip_corrupt:
     raise UserError(
-      f'{corrupt[0]} {len(corrupt)} of {len(rows)} are; delete {data_dir} and '
-      'prepare it again, or set --config.data.skip_corrupt.'
+      f'{corrupt[0]} {len(corrupt)} of {len(people)} are; delete {data_dir} '
+      'and prepare it again, or set --config.data.skip_corrupt.'
     )
   return Crops(
-    skeleton=skeleton,
+    skeleton=saved_skeleton.read(metadata),
     people=people[good],
     encoded=[encoded[row] for row in np.flatnonzero(good)],
     image_to_crop=columns['image_to_crop'][good],
@@ -156,16 +143,43 @@ def read(data_dir: Path, split: str, *, skip_corrupt: bool = False) -> Crops:
   )
 
 
+def read_people(data_dir: Path, split: str) -> People:
+  """Reads the people of a split alone, without their pictures.
+
+  Raises:
+    UserError: nothing was prepared there, or not this split.
+  """
+  return _people(_read_split(data_dir, split))
+
+
 def counts(data_dir: Path) -> dict[str, int]:
   """How many people each split has.
 
   Raises:
     UserError: nothing was prepared there.
   """
-  joints = len(read_skeleton(data_dir).joints)
-  columns = _read_index(data_dir, joints=joints)
-  splits, people = np.unique(columns['split'], return_counts=True)
-  return dict(zip(splits.tolist(), people.tolist(), strict=True))
+  splits = _read_index(data_dir)['split']
+  names, people = np.unique(splits, return_counts=True)
+  return dict(zip(names.tolist(), people.tolist(), strict=True))
+
+
+def _read_split(data_dir: Path, split: str) -> dict[str, np.ndarray]:
+  """Reads the columns of a split, in the order of the annotations."""
+  columns = _read_index(data_dir)
+  rows = np.flatnonzero(columns['split'] == split)
+  if not len(rows):
+    raise UserError(
+      f'{data_dir} has no split {split!r}; it has '
+      f'{", ".join(np.unique(columns["split"]))}.'
+    )
+  rows = rows[np.argsort(columns['row'][rows], kind='stable')]
+  return {name: column[rows] for name, column in columns.items()}
+
+
+def _people(columns: dict[str, np.ndarray]) -> People:
+  return People(
+    **{field.name: columns[field.name] for field in dataclasses.fields(People)}
+  )
 
 
 def _require_prepared(data_dir: Path) -> None:
@@ -178,9 +192,7 @@ def _require_prepared(data_dir: Path) -> None:
 
 def _unreadable(path: Path, data_dir: Path, error: Exception) -> UserError:
   if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-    return UserError(
-      f'{path} cannot be read: {error.strerror}; mend that and try again.'
-    )
+    return cannot_be_read(path, error)
   reason = getattr(error, 'strerror', None) or repr(error)
   return UserError(
     f'{path} is damaged ({reason:.200}); delete {data_dir} and prepare it '
@@ -188,8 +200,9 @@ def _unreadable(path: Path, data_dir: Path, error: Exception) -> UserError:
   )
 
 
-def _read_index(data_dir: Path, *, joints: int) -> dict[str, np.ndarray]:
+def _read_index(data_dir: Path) -> dict[str, np.ndarray]:
   """Reads the columns of all splits, P rows each."""
+  joints = len(read_skeleton(data_dir).joints)
   path = data_dir / FOLDER / INDEX
   try:
     columns = npz_files.read(path)

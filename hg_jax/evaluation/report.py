@@ -65,8 +65,8 @@ def check(
       f'--checkpoint={which} is none that there will be; choose best, latest '
       f'or a step up to {config.steps}.'
     )
-  crops = datasets.read(config, split)
-  if not crops.people.labeled.any():
+  people = records.read_people(datasets.folders(config)[0], split)
+  if not people.labeled.any():
     submission.require_annotations(_annotations(config), output / _SUBMISSION)
   _make_folder(output)
 
