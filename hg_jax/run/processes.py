@@ -160,7 +160,7 @@ def _end(line: str, *, tell: str | None = None, meet: bool = False) -> None:
   if meet:
     with suppress(jax.errors.JaxRuntimeError):  # One is gone already.
       client.wait_at_barrier(_FAILURE, 1000 * _FAREWELL)
-    if _number() == 0:
+    if is_first_process():
       distributed.global_state.service.shutdown(after=_FAREWELL)
   os._exit(1)
 
@@ -257,7 +257,7 @@ def _number(steps: int = 0) -> int:
 
 def is_first_process() -> bool:
   """Whether this process is the one that reads and writes the run's folder."""
-  return jax.process_index() == 0
+  return _number() == 0
 
 
 def require_same(settings: dict[str, Any]) -> None:
@@ -291,7 +291,7 @@ def json_from_first(make: Callable[[], Any]) -> Any:
   if client is None:
     return json.loads(json.dumps(make()))
   key = f'hg_jax/values/{next(_COUNT)}'
-  if _number() == 0:
+  if is_first_process():
     client.key_value_set(key, json.dumps(make()))
   return json.loads(client.blocking_key_value_get(key, 1000 * _REPORT))
 
@@ -314,12 +314,7 @@ def broadcast_from_first(make: Callable[[], Any], like: Any) -> Any:
 
 def run_on_first(action: Callable[[], None]) -> None:
   """Calls `action` in the first process while the others wait for it."""
-
-  def done() -> np.ndarray:
-    action()
-    return np.int32(0)
-
-  broadcast_from_first(done, like=np.int32(0))
+  json_from_first(action)
 
 
 def all_gather(tree: Any) -> Any:
