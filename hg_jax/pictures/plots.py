@@ -134,9 +134,7 @@ def curves(
       axes.set_xlabel(horizontal)
       axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
       axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
-      axes.ticklabel_format(
-        axis='y', style='sci', scilimits=(-2, 4), useMathText=True
-      )
+      axes.ticklabel_format(axis='y', style='sci', scilimits=(-2, 4))
       axes.set_ylim(*_range(lines.values()))
       axes.set_ylabel(label)
     figure.suptitle(title, x=0.01, ha='left', fontsize=12)

@@ -33,3 +33,13 @@ CHARTS = {
 def test_legend_has_every_name(chart):
   (legend,) = CHARTS[chart]().legends
   assert [text.get_text() for text in legend.get_texts()] == NAMES
+
+
+def test_curves_show_their_numbers_as_numbers():
+  lines = {'mine': [(100, 0.003), (200, 0.0021)]}
+  figure = plots.curves({'loss': lines}, horizontal='step', title='t')
+  figure.draw_without_rendering()
+  axis = figure.axes[0].yaxis
+  shown = [text.get_text() for text in axis.get_ticklabels()]
+  assert [float(text) for text in shown] == sorted(map(float, shown))
+  assert axis.get_offset_text().get_text() == '1e−3'
