@@ -83,7 +83,7 @@ if _is_command():
 def __getattr__(name: str):
   """Imports the network only when it is asked for."""
   if name in __all__:
-    from hg_jax.evaluation import predictor
+    from hg_jax.prediction import predictor
 
     return getattr(predictor, name)
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

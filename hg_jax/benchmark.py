@@ -36,8 +36,8 @@ from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config, check
 from hg_jax.base.errors import UserError
 from hg_jax.base.timing import spread, take_turns
-from hg_jax.data import input_timing, records
 from hg_jax.evaluation import evaluate, inference
+from hg_jax.input import input_timing, records
 from hg_jax.model import hourglass
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.training import health, optimizer, train, train_step

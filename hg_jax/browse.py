@@ -20,10 +20,10 @@ from hg_jax.base.command import define_config, given_config, run
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import augmentation, datasets, examples
-from hg_jax.data.augmentation import Augmentation
-from hg_jax.data.examples import Examples
-from hg_jax.data.records import Crops
+from hg_jax.input import augmentation, datasets, examples
+from hg_jax.input.augmentation import Augmentation
+from hg_jax.input.examples import Examples
+from hg_jax.input.records import Crops
 from hg_jax.model.heatmaps import STRIDE
 from hg_jax.pictures import figures, plots
 from hg_jax.pictures.crops import annotated_crop
@@ -76,7 +76,7 @@ def browse(
   Raises:
     UserError: nothing is prepared, or `output` cannot be written.
   """
-  from hg_jax.data import input_pipeline  # TensorFlow
+  from hg_jax.input import input_pipeline  # TensorFlow
 
   crops = datasets.read_training(config)
   examples.check_margin(crops, config)

@@ -27,11 +27,12 @@ from pathlib import Path
 from absl import flags
 from matplotlib.figure import Figure
 
+from hg_jax.annotations import mpii
 from hg_jax.base import command, files
 from hg_jax.base.errors import UserError, cannot_be_read, system_errors
-from hg_jax.data import mpii
-from hg_jax.evaluation import comparison, finished
-from hg_jax.evaluation.finished import Run
+from hg_jax.comparison import comparison, finished
+from hg_jax.comparison.finished import Run
+from hg_jax.evaluation import results as results_lib
 from hg_jax.metrics import pck, tables
 from hg_jax.pictures import plots
 
@@ -94,11 +95,11 @@ def scored_on_mpii(run: Run) -> bool:
   """Whether these are PCKh of MPII's 2,958 validation people."""
   listed = mpii.validation_list()
   # Results did not always say who the people were.
-  people = run.results.get('people_id', finished.people_id(*listed))
+  people = run.results.get('people_id', results_lib.people_id(*listed))
   return (
     run.skeleton.metric == 'pckh'
     and run.results['people'] == len(listed[0])
-    and people == finished.people_id(*listed)
+    and people == results_lib.people_id(*listed)
   )
 
 

@@ -21,10 +21,10 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from hg_jax.annotations import mpii
 from hg_jax.base import config, files
 from hg_jax.base.command import run
 from hg_jax.base.errors import UserError, system_errors
-from hg_jax.data import mpii
 from hg_jax.evaluation import inference
 from hg_jax.model.hourglass import INPUT_MULTIPLE, StackedHourglass
 from hg_jax.run import bundle, checkpoint, run_config, torch_file

@@ -25,8 +25,8 @@ from hg_jax.base.command import (
 )
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
-from hg_jax.data import datasets, records
 from hg_jax.evaluation import report
+from hg_jax.input import datasets, records
 from hg_jax.run import bundle, processes, run_config, signals
 from hg_jax.training import train
 

@@ -27,15 +27,15 @@ import cv2
 from absl import flags
 from tqdm import tqdm
 
+from hg_jax.annotations.boxes import Boxes, read_boxes
 from hg_jax.base.command import cache_compilations, run
 from hg_jax.base.errors import UserError
-from hg_jax.data import sources, videos
-from hg_jax.data.boxes import Boxes, read_boxes
-from hg_jax.data.sources import Source
-from hg_jax.evaluation import pipeline, tracking
-from hg_jax.evaluation.frames import Settings
-from hg_jax.evaluation.prediction_lines import FORMS, PredictionLines, convert
-from hg_jax.evaluation.predictor import Predictor
+from hg_jax.media import sources, videos
+from hg_jax.media.sources import Source
+from hg_jax.prediction import pipeline, tracking
+from hg_jax.prediction.frames import Settings
+from hg_jax.prediction.prediction_lines import FORMS, PredictionLines, convert
+from hg_jax.prediction.predictor import Predictor
 from hg_jax.run import bundle
 from hg_jax.run.signals import SignalWatch, exit_status
 

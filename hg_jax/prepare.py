@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from hg_jax.annotations import coco, forms, image_files
+from hg_jax.annotations.people import People
 from hg_jax.base import files as files_lib
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import annotations as annotations_lib
-from hg_jax.data import augmentation, coco, image_files, person_crops, records
-from hg_jax.data.images import crop_size
-from hg_jax.data.people import People
 from hg_jax.drawn import synthetic
+from hg_jax.input import augmentation, person_crops, records
+from hg_jax.input.crops import crop_size
 from hg_jax.pictures import figures
 from hg_jax.pictures.crops import annotated_crop
 
@@ -47,7 +47,7 @@ def define_flags() -> None:
     'validation_share',
     None,
     'Share of the images to validate on; where the annotations have no split '
-    f'{annotations_lib.VALIDATION_SHARE:g} by default.',
+    f'{forms.VALIDATION_SHARE:g} by default.',
   )
   flags.DEFINE_string(
     'category', None, 'Of a COCO file in which several have keypoints.'
@@ -134,7 +134,7 @@ def prepare(
     margin: the stored square's side over the person's.
     allow_missing: leave out the people whose image is not there.
     skip_unreadable: leave out the people of broken and mismatched images.
-    **settings: of `annotations.load`.
+    **settings: of `forms.load`.
 
   Raises:
     UserError: bad input, or `data_dir` holds other records or is in use.
@@ -155,7 +155,7 @@ def prepare(
     person_crops.require_source(data_dir, source)
     print(f'{data_dir} is prepared already; delete it to start over.')
     return
-  found = annotations_lib.load(annotations, **settings)
+  found = forms.load(annotations, **settings)
   splits, files, missing = _present(found.splits, images, allow_missing)
   with _only_writer(data_dir, flag='--data_dir'):
     unreadable = person_crops.write(
@@ -181,7 +181,7 @@ def _content(*paths: Path | None) -> str | None:
     if not path.exists():
       return None
     for file in sorted(path.rglob('*')) if path.is_dir() else [path]:
-      if file.is_file():  # Of others `annotations.load` speaks.
+      if file.is_file():  # Of others `forms.load` speaks.
         with files_lib.open_to_read(file) as opened:
           while part := opened.read(2**20):
             crc = zlib.crc32(part, crc)

@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from hg_jax.annotations import forms, mpii
+from hg_jax.annotations.people import People
 from hg_jax.base.command import run
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import annotations, mpii, records
-from hg_jax.data.people import People
 from hg_jax.evaluation import coco_truth, predictions
 from hg_jax.evaluation.predictions import Predictions
+from hg_jax.input import records
 from hg_jax.metrics import pck, pcp, tables
 from hg_jax.metrics.pck import Metric
 
@@ -124,7 +125,7 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
     UserError: there is no such file, it is damaged or of another form.
   """
   is_prepared = path.is_dir() and records.prepared(path)
-  contents = None if is_prepared else annotations.read_coco_contents(path)
+  contents = None if is_prepared else forms.read_coco_contents(path)
   if contents is None and (given := [k for k, v in settings.items() if v]):
     raise UserError(f'--{given[0]} is for COCO keypoints JSON, not for {path}.')
   if is_prepared:
@@ -137,7 +138,7 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
       coco_file=coco_truth.file_of(path, split, metric),
     )
   if contents:
-    people, skeleton = annotations.read_everyone(path, contents, **settings)
+    people, skeleton = forms.read_everyone(path, contents, **settings)
     return Truth(
       name=f'people of {path}', people=people, skeleton=skeleton, coco_file=path
     )

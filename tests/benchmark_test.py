@@ -9,7 +9,7 @@ import pytest
 from hg_jax import benchmark
 from hg_jax.base.config import Config, Model
 from hg_jax.base.errors import UserError
-from hg_jax.data import input_timing, records
+from hg_jax.input import input_timing, records
 from hg_jax.training import torch_peer
 
 

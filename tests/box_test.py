@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from hg_jax import Predictor
+from hg_jax.annotations import boxes, mpii
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config, Data, Model
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import boxes, mpii, records
 from hg_jax.evaluation import inference
+from hg_jax.input import records
 from hg_jax.metrics import pck
 from hg_jax.run import bundle, checkpoint, run_config
 from hg_jax.training import optimizer, train

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hg_jax import browse
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.config import Augment, Config, Data
 from hg_jax.base.errors import UserError
-from hg_jax.data.mpii import SKELETON
 from hg_jax.pictures import figures
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from hg_jax import compare
+from hg_jax.annotations import mpii
+from hg_jax.annotations.people import People
 from hg_jax.base import config
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii
-from hg_jax.data.people import People
-from hg_jax.evaluation import comparison, finished
+from hg_jax.comparison import comparison, finished
+from hg_jax.evaluation import results as results_lib
 from hg_jax.metrics import pck
 from hg_jax.pictures import plots
 
@@ -369,9 +370,9 @@ def test_load_refuses_other_people_of_the_same_number(tmp_path):
 
 def test_people_id_is_of_the_people_and_not_their_order():
   people = np.array(['b', 'a', 'a']), np.array([2, 1, 1]), np.array([0, 0, 1])
-  one = finished.people_id(*people)
-  assert finished.people_id(*(column[::-1] for column in people)) == one
-  assert finished.people_id(people[0], people[1], people[2] + 1) != one
+  one = results_lib.people_id(*people)
+  assert results_lib.people_id(*(column[::-1] for column in people)) == one
+  assert results_lib.people_id(people[0], people[1], people[2] + 1) != one
 
 
 def test_metric_is_named_in_figures_and_table(tmp_path):
@@ -396,7 +397,7 @@ def test_metric_is_named_in_figures_and_table(tmp_path):
 def test_published_rows_are_for_the_people_of_mpii(
   tmp_path, people, metric, expected
 ):
-  listed = finished.people_id(*mpii.validation_list())
+  listed = results_lib.people_id(*mpii.validation_list())
   changes = {'people': people, 'totals_at_0.05': totals(30.0)}
   for people_id in ({}, {'people_id': listed}, {'people_id': 'others'}):
     path = write_run(
@@ -524,7 +525,7 @@ def write_scored(folder, people, wrong, **settings):
   results = METRIC.summarize(counts)
   results |= {
     'people': len(people),
-    'hits': finished.pack_hits(people, correct),
+    'hits': results_lib.pack_hits(people, correct),
     'standard_error': dict.fromkeys(METRIC.totals, 1.0),
   }
   return write_run(folder, settings=settings, results=results)

@@ -11,10 +11,10 @@ import jax
 import pytest
 
 from hg_jax import prepare
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base import config
-from hg_jax.data.mpii import SKELETON
-from hg_jax.evaluation.predictor import Predictor
 from hg_jax.model import hourglass
+from hg_jax.prediction.predictor import Predictor
 from hg_jax.run import checkpoint
 
 

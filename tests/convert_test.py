@@ -10,9 +10,9 @@ import pytest
 
 from hg_jax import convert
 from hg_jax.base.errors import UserError
-from hg_jax.data import images
-from hg_jax.evaluation.predictor import Predictor
+from hg_jax.media import images
 from hg_jax.model import hourglass
+from hg_jax.prediction.predictor import Predictor
 from hg_jax.run import checkpoint, run_config
 
 MODEL = hourglass.StackedHourglass(2, joints=16, features=8)

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from hg_jax import export
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.config import Config, Data, Model
 from hg_jax.base.errors import UserError
-from hg_jax.data import examples, images, records
-from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import inference
-from hg_jax.evaluation.predictor import Predictor
+from hg_jax.input import crops as cropping
+from hg_jax.input import examples, records
 from hg_jax.model import hourglass
+from hg_jax.prediction.predictor import Predictor
 from hg_jax.run import bundle, run_config
 
 
@@ -46,7 +47,7 @@ def crops_of(config, prepared) -> np.ndarray:
   size = config.data.image_size
   crops = np.array(
     [
-      images.warp(people.decode(row), map_, size)
+      cropping.warp(people.decode(row), map_, size)
       for row, map_ in zip(shown.row, shown.crop_to_input, strict=True)
     ]
   )

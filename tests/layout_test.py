@@ -99,9 +99,9 @@ def test_imports_make_no_circle():
 
 
 def test_an_upward_import_within_a_function_is_found(tmp_path):
-  line = '\n\ndef f():\n  from hg_jax.data import records\n'
+  line = '\n\ndef f():\n  from hg_jax.input import records\n'
   paths = planted(tmp_path, 'hg_jax.base.affine', line)
-  assert upward(paths) == ['hg_jax.base.affine -> hg_jax.data.records']
+  assert upward(paths) == ['hg_jax.base.affine -> hg_jax.input.records']
 
 
 def test_a_circle_within_a_room_is_found(tmp_path):
@@ -124,7 +124,7 @@ def test_only_records_and_training_input_need_tensorflow():
         alias.name.startswith('tensorflow') for alias in node.names
       ):
         needs.add(name)
-  assert needs == {'hg_jax.data.input_pipeline', 'hg_jax.data.person_crops'}
+  assert needs == {'hg_jax.input.input_pipeline', 'hg_jax.input.person_crops'}
 
 
 def test_mpii_is_imported_by_few_files_below_the_commands():
@@ -133,14 +133,16 @@ def test_mpii_is_imported_by_few_files_below_the_commands():
     name
     for name in paths
     if room(name)
-    and not name.startswith('hg_jax.data.mpii')
-    and any(o.startswith('hg_jax.data.mpii') for o in imports(name, paths))
+    and not name.startswith('hg_jax.annotations.mpii')
+    and any(
+      o.startswith('hg_jax.annotations.mpii') for o in imports(name, paths)
+    )
   }
   # Where forms of annotations are told apart, where files from before
   # skeletons were saved are read, and what MPII scores itself.
   assert naming == {
-    'hg_jax.data.annotations',
-    'hg_jax.data.saved_skeleton',
+    'hg_jax.annotations.forms',
+    'hg_jax.annotations.saved_skeleton',
     'hg_jax.evaluation.submission',
   }
 

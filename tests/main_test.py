@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.config import Config, Data
-from hg_jax.data.mpii import SKELETON
 from hg_jax.run import run_config
 
 ROOT = Path(__file__).parents[1]

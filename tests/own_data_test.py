@@ -8,8 +8,8 @@ import pytest
 
 from hg_jax import main, prepare
 from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
-from hg_jax.data import records
 from hg_jax.evaluation import report
+from hg_jax.input import records
 from hg_jax.run import run_config
 
 JOINTS = {

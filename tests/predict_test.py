@@ -18,14 +18,15 @@ import pytest
 from PIL import Image
 
 from hg_jax import predict
+from hg_jax.annotations.boxes import read_boxes, square
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base import affine
 from hg_jax.base.errors import UserError
-from hg_jax.data import images, sources, videos
-from hg_jax.data.boxes import read_boxes, square
-from hg_jax.data.mpii import SKELETON
-from hg_jax.evaluation import tracking
-from hg_jax.evaluation.frames import Settings
-from hg_jax.evaluation.prediction_lines import PredictionLines
+from hg_jax.input import crops as cropping
+from hg_jax.media import images, sources, videos
+from hg_jax.prediction import tracking
+from hg_jax.prediction.frames import Settings
+from hg_jax.prediction.prediction_lines import PredictionLines
 
 
 def smooth_noise(height, width, seed=0):
@@ -304,7 +305,7 @@ def test_detections_give_coco_results(tiny_predictor, tmp_path, category):
 def surest(predictor, places):
   squares = [square(place, 80, 60) for place in places]
   inputs, to_input = zip(
-    *(images.glance_at(PHOTO, *s, predictor.image_size) for s in squares),
+    *(cropping.glance_at(PHOTO, *s, predictor.image_size) for s in squares),
     strict=True,
   )
   to_image = np.linalg.inv(to_input)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from hg_jax import prepare
+from hg_jax.annotations import mpii
 from hg_jax.base import affine, files
 from hg_jax.base.errors import UserError
-from hg_jax.data import images, mpii, records
+from hg_jax.input import crops as cropping
+from hg_jax.input import records
 from hg_jax.pictures import figures
 
 
@@ -59,7 +61,7 @@ def test_cut_averages_the_image_and_is_black_outside(center):
   # any square is the level in its middle, which the map back must say.
   y, x = np.mgrid[:80, :100]
   picture = np.stack([x, y, np.full_like(x, 255)], -1).astype(np.uint8)
-  crop, image_to_crop = images.cut(picture, np.array(center), 60.0, 31)
+  crop, image_to_crop = cropping.cut(picture, np.array(center), 60.0, 31)
   assert crop.shape == (31, 31, 3)
   rows, columns = np.mgrid[:31, :31]
   middles = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
@@ -72,7 +74,7 @@ def test_cut_averages_the_image_and_is_black_outside(center):
 
 
 def test_cut_does_not_enlarge_a_small_person():
-  crop, image_to_crop = images.cut(
+  crop, image_to_crop = cropping.cut(
     np.zeros((90, 90, 3), np.uint8), np.array([40.0, 40.0]), 50.0, 448
   )
   assert crop.shape == (50, 50, 3)
@@ -142,7 +144,7 @@ def test_prepare_can_be_repeated_after_interruption(
   drawn, tmp_path, monkeypatch
 ):
   out = tmp_path / 'out'
-  cut, calls = images.cut, []
+  cut, calls = cropping.cut, []
 
   def interrupted(*arguments):
     calls.append(arguments)
@@ -150,7 +152,7 @@ def test_prepare_can_be_repeated_after_interruption(
       raise RuntimeError('the plug is pulled')
     return cut(*arguments)
 
-  monkeypatch.setattr(images, 'cut', interrupted)
+  monkeypatch.setattr(cropping, 'cut', interrupted)
   with pytest.raises(RuntimeError, match='plug'):
     make(drawn, out)
   monkeypatch.undo()

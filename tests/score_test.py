@@ -19,10 +19,11 @@ import pytest
 import scipy.io
 
 from hg_jax import score
+from hg_jax.annotations import mpii
+from hg_jax.annotations.people import People
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii, records
-from hg_jax.data.people import People
 from hg_jax.evaluation import predictions as prediction_files
+from hg_jax.input import records
 from hg_jax.metrics import pck
 
 S1, S2, TOMPSON = 'bearpaw-hg_s1_b1.mat', 'bearpaw-hg_s2_b1.mat', 'tompson.h5'

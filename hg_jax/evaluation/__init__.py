@@ -1,1 +1,1 @@
-"""From weights to joints, scores and files of them."""
+"""A network on a split: its scores and files of its predictions."""

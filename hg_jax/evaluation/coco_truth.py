@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from hg_jax.annotations import forms
+from hg_jax.annotations.people import People
 from hg_jax.base import files
 from hg_jax.base.errors import UserError
-from hg_jax.data import annotations, records
-from hg_jax.data.people import People
+from hg_jax.input import records
 from hg_jax.metrics import oks
 from hg_jax.metrics.pck import Metric
 
@@ -133,7 +134,7 @@ def of_results(
 
 
 def _contents(path: Path) -> dict[str, Any]:
-  contents = annotations.read_coco_contents(path)
+  contents = forms.read_coco_contents(path)
   if contents is None:
     raise UserError(f'{path} is not there, or not COCO keypoints JSON.')
   return contents

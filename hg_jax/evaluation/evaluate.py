@@ -20,9 +20,9 @@ from tqdm import tqdm
 from hg_jax.base import affine
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.data import resident
-from hg_jax.data.records import Crops
 from hg_jax.evaluation import inference
+from hg_jax.input import resident
+from hg_jax.input.records import Crops
 from hg_jax.metrics import pck
 from hg_jax.metrics.pck import Metric
 from hg_jax.model import heatmaps
@@ -177,7 +177,7 @@ class Evaluator:
       return resident.evaluation_batches(
         self._stored, self._make_inputs, *arguments
       )
-    from hg_jax.data import input_pipeline  # TensorFlow
+    from hg_jax.input import input_pipeline  # TensorFlow
 
     return input_pipeline.evaluation_batches(*arguments)
 

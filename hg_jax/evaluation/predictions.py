@@ -16,12 +16,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from hg_jax.base import files
+from hg_jax.annotations.people import FARTHEST, People
+from hg_jax.base import files, mat_files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import mat_files
-from hg_jax.data.people import FARTHEST, People
-from hg_jax.data.unreadable import UNREADABLE
+from hg_jax.base.unreadable import UNREADABLE
 
 _OURS = ('image', 'image_index', 'person_index', 'joints')
 

@@ -23,16 +23,12 @@ from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import datasets, images, records
-from hg_jax.data.records import Crops
-from hg_jax.evaluation import (
-  coco_truth,
-  finished,
-  inference,
-  predictions,
-  submission,
-)
+from hg_jax.evaluation import coco_truth, inference, predictions, submission
+from hg_jax.evaluation import results as results_lib
 from hg_jax.evaluation.evaluate import Evaluator, Results
+from hg_jax.input import crops as cropping
+from hg_jax.input import datasets, records
+from hg_jax.input.records import Crops
 from hg_jax.metrics import pck, pcp, tables
 from hg_jax.model import hourglass
 from hg_jax.pictures import figures, heatmap_sheets
@@ -117,7 +113,7 @@ def evaluate_run(
   predictions.write(written[0], crops.people, results.joints, results.score)
   if crops.people.labeled.any():
     summary = {
-      'commit': finished.commit(),
+      'commit': results_lib.commit(),
       'step': step,
       'split': split,
       'flip_test': config.evaluate.flip_test,
@@ -206,7 +202,7 @@ def _summarize(results: Results, crops: Crops) -> dict:
     )
   return {
     'people': len(people),
-    'people_id': finished.people_id(
+    'people_id': results_lib.people_id(
       people.image, people.image_index, people.person_index
     ),
     'unscored': int((~people.scored().any(axis=1)).sum()),
@@ -217,7 +213,7 @@ def _summarize(results: Results, crops: Crops) -> dict:
     'standard_error': pck.standard_errors(
       metric.influences(correct, people.scored())
     ),
-    'hits': finished.pack_hits(people, correct),
+    'hits': results_lib.pack_hits(people, correct),
     'stacks': [
       {
         'loss': float(loss),
@@ -331,4 +327,4 @@ def _picture(
 ) -> np.ndarray:
   """Cuts a part of the image from the crop, u8[size, size, 3] RGB."""
   crop_to_picture = np.linalg.inv(crops.image_to_crop[row]) @ image_to_picture
-  return images.warp(crops.decode(row), crop_to_picture, size)
+  return cropping.warp(crops.decode(row), crop_to_picture, size)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from hg_jax.annotations import mpii_mat
+from hg_jax.annotations.people import People
 from hg_jax.base import files
 from hg_jax.base.errors import UserError, system_errors
-from hg_jax.data import mpii_mat
-from hg_jax.data.people import People
-from hg_jax.data.unreadable import UNREADABLE
+from hg_jax.base.unreadable import UNREADABLE
 
 
 def require_annotations(annotations: Path, path: Path) -> None:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from hg_jax.base import affine
-from hg_jax.data.records import Crops
+from hg_jax.input.records import Crops
 from hg_jax.pictures import figures
 
 

@@ -16,11 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from hg_jax.base import files
+from hg_jax.base import files, npz_files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, cannot_be_read, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import npz_files
 from hg_jax.run import run_config
 
 BOX = 'box'

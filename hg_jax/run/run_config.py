@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hg_jax.annotations import saved_skeleton
 from hg_jax.base import config as config_lib
 from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, cannot_be_read
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import saved_skeleton
 
 
 def save(workdir: Path, config: Config, skeleton: Skeleton) -> None:

@@ -14,10 +14,11 @@ from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import datasets, examples, images, resident
-from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
-from hg_jax.evaluation.finished import people_id
+from hg_jax.evaluation.results import people_id
+from hg_jax.input import crops as cropping
+from hg_jax.input import datasets, examples, resident
+from hg_jax.input.records import Crops
 from hg_jax.model import hourglass, transfer
 from hg_jax.run import bundle, processes, run_config
 from hg_jax.run.checkpoint import Checkpoints
@@ -210,7 +211,7 @@ def crop_size_problem(crop_size: int, image_size: int) -> str | None:
     crop_size: side of the prepared crops, px.
     image_size: side of the network's input, px.
   """
-  suitable = images.crop_size(image_size)
+  suitable = cropping.crop_size(image_size)
   if crop_size > 1.5 * suitable:
     why = 'inputs are made faster, and without aliasing, from smaller ones'
   elif crop_size < 0.75 * suitable:
@@ -243,7 +244,7 @@ def train_batches(
       {'stored': stored, 'recipe': train_step.split(recipe, local_devices)}
       for recipe in recipes
     )
-  from hg_jax.data import input_pipeline  # TensorFlow
+  from hg_jax.input import input_pipeline  # TensorFlow
 
   batches = input_pipeline.train_batches(crops, config, **share)
   return (train_step.split(batch, local_devices) for batch in batches)

@@ -15,7 +15,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hg_jax.base.config import Config
-from hg_jax.data import resident
+from hg_jax.input import resident
 from hg_jax.model import hourglass
 from hg_jax.model.hourglass import AXIS
 from hg_jax.run.train_state import TrainState

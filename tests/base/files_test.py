@@ -10,11 +10,11 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
+from hg_jax.annotations.people import People
 from hg_jax.base import files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.data.mpii import SKELETON
-from hg_jax.data.people import People
 from hg_jax.evaluation import predictions
 from hg_jax.pictures import figures, plots
 from hg_jax.run import bundle

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hg_jax.data.mpii import SKELETON
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.drawn import painter, puppet
 
 WIDTH, HEIGHT, HEAD_SIZE = 200, 240, 20.0

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
+from hg_jax.annotations.people import People
 from hg_jax.base import affine
 from hg_jax.base.config import Config, Data, Evaluate, Model
 from hg_jax.base.errors import UserError
-from hg_jax.data import input_pipeline
-from hg_jax.data.mpii import SKELETON
-from hg_jax.data.people import People
-from hg_jax.data.records import Crops
 from hg_jax.evaluation import evaluate, inference
+from hg_jax.input import input_pipeline
+from hg_jax.input.records import Crops
 from hg_jax.metrics import pck
 from hg_jax.model import heatmaps, hourglass
 

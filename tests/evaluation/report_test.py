@@ -7,8 +7,8 @@ import pytest
 
 from hg_jax.base.config import Config, Data
 from hg_jax.base.errors import UserError
-from hg_jax.data import records
 from hg_jax.evaluation import report
+from hg_jax.input import records
 from hg_jax.run import run_config
 
 EVALUATION = {'which': 'best', 'split': 'valid'}

@@ -3,8 +3,8 @@ import pytest
 import scipy.io
 from matlab import struct_array
 
+from hg_jax.annotations import mpii
 from hg_jax.base.errors import UserError
-from hg_jax.data import mpii
 from hg_jax.evaluation import submission
 
 

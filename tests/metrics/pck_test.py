@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data.mpii import SKELETON
 from hg_jax.metrics import pck, pcp, tables
 
 R_ANKLE, L_ANKLE, PELVIS, NECK, HEAD_TOP = 0, 5, 6, 8, 9

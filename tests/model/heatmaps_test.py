@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hg_jax.annotations import mpii
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base import affine
-from hg_jax.data import mpii
-from hg_jax.data.mpii import SKELETON
 from hg_jax.metrics import pck
 from hg_jax.model import heatmaps
 

@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
-from hg_jax.data.mpii import SKELETON
 from hg_jax.run import bundle
 
 

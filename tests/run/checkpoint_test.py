@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.annotations import mpii
 from hg_jax.base import config
 from hg_jax.base.config import Config, Data
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import mpii
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint, integrity, run_config
 from hg_jax.run.train_state import TrainState

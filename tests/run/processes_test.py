@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.config import Config, Data, Evaluate, Model, Optimizer
 from hg_jax.base.errors import UserError
-from hg_jax.data.mpii import SKELETON
 from hg_jax.model import hourglass
 from hg_jax.run import checkpoint, processes, run_config
 from hg_jax.training import optimizer, train, train_step

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
+from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base.config import Augment, Config, Data, Evaluate, Model, Optimizer
 from hg_jax.base.errors import UserError
-from hg_jax.data import examples, records
-from hg_jax.data.mpii import SKELETON
 from hg_jax.evaluation import evaluate
+from hg_jax.input import examples, records
 from hg_jax.run import checkpoint, run_config, writer
 from hg_jax.training import health, optimizer, train, train_step
 

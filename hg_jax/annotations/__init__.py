@@ -1,0 +1,1 @@
+"""What people marked in pictures: MPII, COCO, LSP, boxes and the joints."""

@@ -1,0 +1,247 @@
+"""Annotations of any form, read into the people of each split.
+
+A .json or .mat is looked into to find its form: `coco`, `lsp` or `mpii`.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hg_jax.annotations import coco, lsp, mpii
+from hg_jax.annotations.people import People, concatenate
+from hg_jax.base import files
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+
+VALIDATION_SHARE = 0.1  # of the images, where nothing says which
+# Bytes of memory for a byte of JSON: 4.1 with outlines, which are dropped, and
+# 7.0 without, measured on 106 MB of 120,000 people.
+_MEMORY = 7
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Annotations:
+  """What a file of annotations holds.
+
+  Attributes:
+    splits: the people of 'train', 'valid' and 'test', those there are.
+    skeleton: of their joints.
+    notes: lines on who was left out, and on what was assumed.
+    sizes: the width and height, px, of each image whose annotations say them.
+  """
+
+  splits: dict[str, People]
+  skeleton: Skeleton
+  notes: list[str]
+  sizes: dict[str, tuple[float, float]]
+
+
+def load(
+  path: Path,
+  *,
+  validation: Path | None = None,
+  validation_share: float | None = None,
+  category: str | None = None,
+  flip_pairs: Sequence[str] | None = None,
+  metric: str | None = None,
+) -> Annotations:
+  """Reads annotations of any form.
+
+  Args:
+    path: the file, or a folder of MPII's train and valid files.
+    validation: a file of the same form, of the people to validate on.
+    validation_share: of the images, to draw validation people from; by
+      default `VALIDATION_SHARE` where a .json or LSP says nothing of a split.
+    category: of a COCO file.
+    flip_pairs: of a COCO file, by default those of the joints' names.
+    metric: of `Skeleton`, for COCO and LSP; by default that of the form.
+
+  Raises:
+    UserError: a file cannot be read or is of no known form, the two files
+      have other joints, or a setting is not for this form.
+  """
+  settings = {'category': category, 'flip_pairs': flip_pairs, 'metric': metric}
+  splits, skeleton, notes, sizes = _read(path, settings)
+  if validation:
+    if validation_share is not None:
+      raise UserError('give --validation or --validation_share, not both.')
+    others, other, more, more_sizes = _read(validation, settings)
+    if other != skeleton:
+      raise UserError(f'{validation} has other joints than {path}.')
+    notes += [f'{validation.name}: {note}' for note in more]
+    splits['valid'] = concatenate(list(others.values()))
+    sizes |= more_sizes
+  elif validation_share is not None or not (
+    splits.keys() & {'valid', 'test'}
+    or path.is_dir()
+    or path.suffix.lower() == '.h5'
+  ):
+    share = VALIDATION_SHARE if validation_share is None else validation_share
+    known = [splits[name] for name in ('train', 'valid') if name in splits]
+    if not known:
+      raise UserError(
+        f'--validation_share is of people with joints; {path} has none.'
+      )
+    drawn, images = draw_validation(concatenate(known), share)
+    splits |= drawn
+    notes.append(
+      f'{images:,} images drawn for validation: --validation_share={share:g}'
+    )
+  return Annotations(splits=splits, skeleton=skeleton, notes=notes, sizes=sizes)
+
+
+def read_coco_contents(path: Path) -> dict[str, Any] | None:
+  """Reads COCO keypoints JSON as it is; None of a file of another form.
+
+  Raises:
+    UserError: the file cannot be read.
+  """
+  contents = _json(path)
+  return contents if coco.is_coco(contents) else None
+
+
+def read_everyone(
+  path: Path, contents: dict[str, Any], **settings
+) -> tuple[People, Skeleton]:
+  """Reads the people of COCO keypoints JSON, whatever their split.
+
+  Args:
+    path: the file, for messages.
+    contents: what it holds.
+    **settings: of `coco.read`.
+
+  Raises:
+    UserError: names the entry that is wrong.
+  """
+  people, skeleton, _ = _read_coco(path, contents, settings)
+  return people, skeleton
+
+
+def _read(
+  path: Path, settings: dict[str, Any]
+) -> tuple[
+  dict[str, People], Skeleton, list[str], dict[str, tuple[float, float]]
+]:
+  """Reads the splits that a file has, everyone as 'train' if it has none."""
+  if not (path.is_file() or path.is_dir()):
+    # A pipe, too, which cannot be looked into to find its form.
+    problem = 'is no file and no folder' if path.exists() else 'does not exist'
+    raise UserError(f'{path} {problem}; see --help for what can be read.')
+  contents = _json(path)
+  if coco.is_coco(contents):
+    people, skeleton, notes = _read_coco(path, contents, settings)
+    notes = [*notes, _pairs(skeleton)]
+    return {'train': people}, skeleton, notes, coco.sizes(contents)
+  if isinstance(contents, dict):
+    raise UserError(
+      f'{path} is not COCO keypoints JSON: it has '
+      f'{", ".join(map(str, contents)) or "nothing"}, where images, '
+      'annotations and categories are needed.'
+    )
+  if contents is not None and not (
+    isinstance(contents, list)
+    and all(isinstance(row, dict) for row in contents)
+  ):
+    raise UserError(f'{path} is not a list of objects that are people.')
+  for name in ('category', 'flip_pairs'):
+    if settings[name] is not None:
+      raise UserError(
+        f'--{name} is for COCO keypoints JSON, which {path} is not.'
+      )
+  if path.suffix.lower() == '.mat' and lsp.is_lsp(path):
+    splits, skeleton, notes = lsp.read(path, metric=settings['metric'])
+    return splits, skeleton, notes, {}
+  if settings['metric'] is not None:
+    raise UserError('--metric is for COCO keypoints JSON and LSP, not MPII.')
+  return mpii.load(path), mpii.SKELETON, [], {}
+
+
+def draw_validation(
+  people: People, share: float
+) -> tuple[dict[str, People], int]:
+  """Draws images for validation, whatever people are in them.
+
+  Returns:
+    The people of 'train' and of 'valid', and how many images were drawn.
+
+  Raises:
+    UserError: one of the two would have no image.
+  """
+  images = np.unique(people.image)
+  count = round(share * len(images))
+  if not 0 < count < len(images):
+    raise UserError(
+      f'--validation_share={share:g} of {len(images)} images is {count}; '
+      'training and validation need one each.'
+    )
+  drawn = np.random.default_rng(0).permutation(images)[:count]
+  valid = np.isin(people.image, drawn)
+  return {'train': people[~valid], 'valid': people[valid]}, count
+
+
+def _json(path: Path) -> Any:
+  """The contents of a .json or .json.gz; None of other files."""
+  if not path.is_file() or '.json' not in path.name.lower():
+    return None
+  _require_memory(path)
+  try:
+    return files.read_json(path, object_hook=_without_outline)
+  except OSError as error:
+    raise UserError(f'{path} cannot be read: {error.strerror}.') from error
+  except ValueError as error:
+    raise UserError(f'{path} is not JSON: {error}.') from error
+
+
+def _without_outline(entry: dict) -> dict:
+  """Drops what is large and not needed, as soon as it is parsed."""
+  entry.pop('segmentation', None)
+  return entry
+
+
+def _require_memory(path: Path) -> None:
+  """Refuses a file that there is not enough memory to read."""
+  needed, free = _MEMORY * path.stat().st_size, _free_memory()
+  if free is not None and needed > free:
+    raise UserError(
+      f'{path} has {path.stat().st_size / 1e9:.1f} GB, and reading it takes '
+      f'about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free. '
+      'Split it, or leave out fields that keypoints do not need.'
+    )
+
+
+def _free_memory() -> int | None:
+  """Returns the free bytes of the machine; None where it does not say."""
+  try:
+    lines = Path('/proc/meminfo').read_text().splitlines()
+  except OSError:
+    return None
+  fields = dict(line.split(':', 1) for line in lines)
+  return 1024 * int(fields['MemAvailable'].split()[0])
+
+
+def _read_coco(
+  path: Path, contents: Any, settings: dict[str, Any]
+) -> tuple[People, Skeleton, list[str]]:
+  if not coco.is_coco(contents):
+    raise UserError(f'{path} is not COCO keypoints JSON, as the others are.')
+  try:
+    return coco.read(contents, **settings)
+  except UserError as error:
+    raise UserError(f'{path}: {error}') from error
+  except (AttributeError, LookupError, TypeError, ValueError) as error:
+    raise UserError(
+      f'{path} is not COCO keypoints JSON: {type(error).__name__} {error}.'
+    ) from error
+
+
+def _pairs(skeleton: Skeleton) -> str:
+  """Says which joints change places in a mirror."""
+  pairs = [
+    f'{skeleton.joints[a]}:{skeleton.joints[b]}'
+    for a, b in enumerate(skeleton.flip)
+    if a < b
+  ]
+  return f'mirror pairs: {", ".join(pairs) or "none"}'

@@ -1,1 +1,0 @@
-"""Annotations, photos, prepared crops and the inputs made of them."""

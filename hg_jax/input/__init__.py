@@ -1,0 +1,1 @@
+"""What the network is fed: prepared people, examples and batches of them."""

@@ -1,0 +1,165 @@
+"""Makes batches from prepared crops in memory, with tf.data and OpenCV.
+
+A training batch is a pure function of (config, step). Each tf.data thread
+makes whole batches in NumPy and OpenCV, which release Python's lock: decode
+the JPEG, warp it to the network's input, map its colors, render heatmaps.
+
+Axes: B batch, S input px, H = S // 4 heatmap px, K joints.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from hg_jax.base.config import Config
+from hg_jax.base.errors import UserError
+from hg_jax.input import crops as cropping
+from hg_jax.input import examples
+from hg_jax.input.examples import Examples
+from hg_jax.input.records import Crops
+from hg_jax.model import heatmaps
+
+Batch = dict[str, np.ndarray]
+
+
+def train_batches(
+  crops: Crops,
+  config: Config,
+  *,
+  start: int,
+  process: int = 0,
+  processes: int = 1,
+  threads: int | None = None,
+) -> Iterator[Batch]:
+  """Yields this process's batches of steps `start` .. config.steps - 1.
+
+  Args:
+    crops: the training people; every process has all of them.
+    config: the run's.
+    start: the first step.
+    process: this one's number among `processes`, which share each batch.
+    processes: how many there are.
+    threads: how many batches to make at a time; by default one per core.
+
+  Yields:
+    'image' u8[B, S, S, 3] RGB, 'heatmaps' f32[B, H, H, K] and 'known'
+    bool[B, K], where B is the config's batch size divided by the number of
+    processes.
+
+  Raises:
+    UserError: the crops are too narrow for the augmentation, or one cannot
+      be decoded.
+  """
+  examples.check_margin(crops, config)
+  local = config.batch_size // processes
+
+  def batch(step: int) -> Batch:
+    first = step * config.batch_size + process * local
+    return train_batch(crops, config, first=first, count=local)
+
+  return _stream(batch, range(start, config.steps), threads)
+
+
+def train_batch(
+  crops: Crops, config: Config, *, first: int, count: int
+) -> Batch:
+  """Makes a batch of examples first .. first + count - 1."""
+  drawn = examples.training(crops, config, first=first, count=count)
+  return make_batch(crops, drawn, config)
+
+
+def evaluation_batches(
+  crops: Crops, config: Config, batch_size: int, numbers: range | None = None
+) -> Iterator[Batch]:
+  """Yields every person once, unchanged, in order.
+
+  Args:
+    crops: the people.
+    config: the run's.
+    batch_size: people per batch; beyond the last there is padding.
+    numbers: of the batches to make, all by default.
+
+  Yields:
+    'image' u8[B, S, S, 3], 'heatmaps' f32[B, H, H, K], 'known' bool[B, K],
+    and what `examples.evaluation` returns to compare with.
+  """
+
+  def batch(number: int) -> Batch:
+    people, facts = examples.evaluation(
+      crops, config, first=number * batch_size, count=batch_size
+    )
+    return make_batch(crops, people, config) | facts
+
+  return _stream(batch, numbers or range(-(-len(crops) // batch_size)))
+
+
+def make_batch(crops: Crops, drawn: Examples, config: Config) -> Batch:
+  """Makes the batch of examples, as `train_batches` yields it."""
+  size = config.data.image_size
+  inputs = np.empty((len(drawn.row), size, size, 3), np.uint8)
+  for i, row in enumerate(drawn.row):
+    crop = cropping.warp(crops.decode(row), drawn.crop_to_input[i], size)
+    cv2.transform(crop, drawn.color[i], dst=inputs[i])
+  return {
+    'image': inputs,
+    'heatmaps': render_targets(drawn, config),
+    'known': drawn.known,
+  }
+
+
+def render_targets(
+  drawn: Examples, config: Config
+) -> np.ndarray:  # f32[B, H, H, K]
+  """Renders the heatmaps that the network is trained to give."""
+  return heatmaps.render(
+    drawn.joints,
+    drawn.labeled,
+    size=config.data.image_size // heatmaps.STRIDE,
+    sigma=config.data.sigma,
+  )
+
+
+def _stream(
+  batch: Callable[[int], Batch], steps: range, threads: int | None = None
+) -> Iterator[Batch]:
+  """Yields `batch` of each step in order, computed ahead on every core."""
+  # One thread per batch; OpenCV's own would fight them for the cores.
+  cv2.setNumThreads(1)
+  tf.config.set_visible_devices([], 'GPU')
+  sample = batch(steps.start)
+  errors = []
+
+  def arrays(step: np.int64) -> list[np.ndarray]:
+    try:
+      return list(batch(int(step)).values())
+    except UserError as error:
+      errors.append(error)
+      raise
+
+  dataset = tf.data.Dataset.range(steps.start, steps.stop, steps.step).map(
+    lambda step: tf.numpy_function(
+      arrays, [step], [tf.as_dtype(array.dtype) for array in sample.values()]
+    ),
+    num_parallel_calls=threads or _cores(),
+    deterministic=True,
+  )
+  try:
+    for tensors in dataset.prefetch(2):
+      # `tensor.numpy()` would copy; nobody writes to these arrays.
+      views = [np.asarray(memoryview(tensor)) for tensor in tensors]
+      yield dict(zip(sample, views, strict=True))
+  except tf.errors.OpError:
+    # TensorFlow wraps what a thread raised in twenty lines of its own.
+    if errors:
+      raise errors[0] from None
+    raise
+
+
+def _cores() -> int:
+  """Counts the cores that this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""What cameras made: photos, videos, and lists of them."""

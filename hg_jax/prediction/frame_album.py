@@ -1,0 +1,124 @@
+"""Draws frames of photos and videos into a folder."""
+
+from pathlib import Path
+
+from hg_jax.base.errors import UserError
+from hg_jax.base.skeleton import Skeleton
+from hg_jax.media import videos
+from hg_jax.pictures import album, figures, heatmap_sheets
+from hg_jax.prediction.frames import Frame, Settings
+from hg_jax.prediction.prediction_lines import PredictionLines
+
+
+class FrameAlbum:
+  """Draws frames: `resize` and `draw` in any thread, the rest in order.
+
+  Videos are written one at a time; one whose writing fails, or that is left
+  before its end, leaves no file.
+  """
+
+  def __init__(
+    self, predictions: PredictionLines, settings: Settings, skeleton: Skeleton
+  ):
+    self._folder = predictions.path.parent
+    self._settings = settings
+    self._skeleton = skeleton
+    self._names = album.Names(
+      name.rpartition('_overlay')[0] for name in predictions.overlays
+    )
+    self._video = None, ''  # the one being predicted, and its name
+    self._writer: videos.Writer | None = None
+    self._problem = None  # of the video being written
+
+  def __enter__(self) -> 'FrameAlbum':
+    return self
+
+  def __exit__(self, *_) -> None:
+    if self._writer is not None:
+      self._writer.discard()
+
+  def resize(self, frame: Frame) -> None:
+    """Keeps the frame's picture in the size to draw on, if it is drawn."""
+    if self._settings.draw != 'none' and (
+      frame.number is not None or self._is_drawn(frame)
+    ):
+      frame.drawn = album.resized(frame.picture)
+
+  def name(self, frame: Frame) -> None:
+    """Names the pictures of a frame, or the video that it is of."""
+    settings = self._settings
+    if frame.number is None:
+      if self._is_drawn(frame):
+        frame.name = self._names.of(frame.source)
+    elif settings.draw != 'none':
+      if frame.source != self._video[0]:
+        before = (frame.recorded or {}).get('overlay', '')
+        name = before.rpartition('_overlay')[0] or self._names.of(frame.source)
+        self._video = frame.source, name
+      frame.name = self._video[1]
+
+  def _is_drawn(self, photo: Frame) -> bool:
+    wanted = self._settings.draw != 'none' or self._settings.heatmaps
+    return wanted and photo.index % self._settings.draw_every == 0
+
+  def draw(self, frame: Frame) -> Frame:
+    """Draws a frame, and writes a photo's pictures."""
+    if frame.name is None:
+      frame.drawn = frame.inputs = frame.heatmaps = None
+      return frame
+    settings = self._settings
+    if settings.draw != 'none':
+      album.overlay(
+        frame.drawn,
+        frame.shape,
+        frame.joints,
+        frame.scores,
+        [person['id'] for person in frame.found],
+        self._skeleton,
+        threshold=settings.threshold,
+        write_scores=settings.write_scores,
+      )
+    if frame.number is None:
+      if settings.draw != 'none':
+        figures.write(self._folder / frame.overlay(settings), frame.drawn)
+      if settings.heatmaps:
+        self._draw_heatmaps(frame)
+      frame.drawn = None
+    frame.inputs = frame.heatmaps = None
+    return frame
+
+  def _draw_heatmaps(self, frame: Frame) -> None:
+    for i, person in enumerate(frame.found):
+      several = len(frame.found) > 1
+      title = f'{Path(frame.source).name}' + (
+        f', person {person["id"]}' if several else ''
+      )
+      sheet = heatmap_sheets.joint_sheet(
+        frame.inputs[i], frame.heatmaps[i], self._skeleton, title
+      )
+      number = f'_{i + 1}' if several else ''
+      path = self._folder / f'{frame.name}_heatmaps{number}.png'
+      figures.write(path, sheet)
+
+  def add(self, frame: Frame) -> Frame:
+    """Writes a video's frame, or completes it; a problem is the end's."""
+    try:
+      if frame.is_end:
+        self._end(frame)
+      elif frame.drawn is not None and self._problem is None:
+        if self._writer is None:
+          path = self._folder / frame.overlay(self._settings)
+          self._writer = videos.Writer(path, frame.rate)
+        self._writer.add(frame.drawn)
+    except UserError as error:
+      self._problem = str(error)
+    if frame.is_end and self._problem is not None:
+      frame.problem = frame.problem or self._problem
+      frame.is_drawn, self._problem = False, None
+    frame.drawn = None
+    return frame
+
+  def _end(self, frame: Frame) -> None:
+    writer, self._writer = self._writer, None
+    if writer is not None:
+      writer.close() if self._problem is None else writer.discard()

@@ -1,8 +1,0 @@
-from hg_jax.base.skeleton import Skeleton
-from hg_jax.data import mpii, saved_skeleton
-
-
-def test_saved_skeleton_is_read_and_without_one_it_is_mpiis():
-  two = Skeleton(joints=('a', 'b'), flip=(0, 1), groups={}, limbs=((0, 1),))
-  assert saved_skeleton.read({'skeleton': two.to_json()}) == two
-  assert saved_skeleton.read({'size': 448}) == mpii.SKELETON

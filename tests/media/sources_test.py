@@ -1,0 +1,121 @@
+"""What a command line names, each once and in order."""
+
+import io
+import os
+import sys
+
+import pytest
+
+from hg_jax.base.errors import UserError
+from hg_jax.media import sources, videos
+
+
+@pytest.fixture
+def photos(tmp_path):
+  for (
+    name
+  ) in 'b.jpg a.PNG c.heic notes.txt .hidden.jpg clip.MTS d/e.jpg'.split():
+    (tmp_path / 'photos' / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / 'photos' / name).touch()
+  return tmp_path / 'photos'
+
+
+def names(found, folder):
+  return [path.relative_to(folder).as_posix() for path in found]
+
+
+def test_folder_is_listed_without_what_is_no_picture(photos, capsys):
+  found = sources.find([str(photos)])
+  assert names(found, photos) == ['a.PNG', 'b.jpg', 'c.heic', 'clip.MTS']
+  assert 'passed over what is no photo or video (1 .txt)' in (
+    capsys.readouterr().err
+  )
+
+
+def test_what_is_passed_over_is_counted_whole(photos, capsys):
+  for kind in 'abcdeff':
+    (photos / f'{len(list(photos.iterdir()))}.{kind}').touch()
+  sources.find([str(photos)])
+  assert '(2 .f, ' in (said := capsys.readouterr().err)
+  assert said.rstrip().endswith(', 2 others)')
+
+
+def test_linked_and_unreadable_folders_are_named(
+  photos, tmp_path, capsys, refuse_folder
+):
+  (tmp_path / 'elsewhere').mkdir()
+  (photos / 'link').symlink_to(tmp_path / 'elsewhere')
+  refuse_folder('d')
+  sources.find([str(photos)], recursive=True)
+  said = capsys.readouterr().err
+  assert f'{photos / "d"} is passed over: Permission denied' in said
+  assert '1 linked folder' in said
+
+
+def test_folder_is_listed_with_its_folders(photos):
+  for found in (
+    sources.find([str(photos)], recursive=True),
+    sources.find([f'{photos}/**/*.jpg']),
+  ):
+    assert {'b.jpg', 'd/e.jpg'} <= set(names(found, photos))
+
+
+def test_list_names_sources_a_line(photos, tmp_path, monkeypatch):
+  odd = os.fsencode(photos) + b'/\xff.jpg'
+  lines = os.fsencode(photos) + b'/b.jpg\n\n' + odd + b'\r\n'
+  (tmp_path / 'list.txt').write_bytes(lines)
+  expected = [photos / 'b.jpg', photos / os.fsdecode(b'\xff.jpg')]
+  assert sources.find([f'@{tmp_path}/list.txt']) == expected
+  monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(lines)))
+  assert sources.find(['-']) == expected
+  # As `find -print0` has it.
+  (tmp_path / 'list.txt').write_bytes(
+    b'\0'.join([os.fsencode(path) for path in expected] + [b''])
+  )
+  assert sources.find([f'@{tmp_path}/list.txt']) == expected
+
+
+def test_cameras_and_urls_are_no_files():
+  given = ['0', 'rtsp://door/stream', 'http://door/a.mp4']
+  assert sources.find(given) == given
+
+
+def test_output_is_never_a_source(photos):
+  for name in 'b_overlay.jpg b_heatmaps_2.png clip_overlay.webm'.split():
+    (photos / name).touch()
+  found = names(sources.find([str(photos)], output=photos), photos)
+  assert found == ['a.PNG', 'b.jpg', 'c.heic', 'clip.MTS']
+  found = names(
+    sources.find([f'{photos}/*.jpg'], output=photos, recursive=True), photos
+  )
+  assert found == ['b.jpg']
+  # In another folder they are anyone's.
+  assert photos / 'b_overlay.jpg' in sources.find([str(photos)])
+
+
+def test_sources_are_listed_once(photos):
+  path = str(photos / 'b.jpg')
+  assert sources.find([path, f'{photos}/b*.jpg', path]) == [photos / 'b.jpg']
+
+
+@pytest.mark.parametrize(
+  ('pattern', 'complaint'),
+  [
+    ('{}/d/*.png', 'nothing is called'),
+    ('@{}/list', 'list cannot be read'),
+    ('@{}/notes.txt', 'lists no files'),
+    ('{}/empty', 'holds no images'),
+    ('', 'a source is the empty text'),  # of an empty variable
+  ],
+)
+def test_find_says_what_fits_nothing(photos, pattern, complaint):
+  (photos / 'empty').mkdir()
+  with pytest.raises(UserError, match=complaint):
+    sources.find([pattern.format(photos)])
+
+
+def test_name_that_no_file_can_have_is_left_to_be_named(photos):
+  long = [f'{"q" * 300}.jpg', f'{"q" * 300}.mp4']
+  assert [p.name for p in sources.find(long)] == long
+  with pytest.raises(UserError, match='cannot be read: File name too long'):
+    videos.Video(sources.find(long)[1])
