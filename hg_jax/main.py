@@ -27,6 +27,7 @@ from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.evaluation import report
 from hg_jax.input import datasets, records
+from hg_jax.model import people_maps
 from hg_jax.run import bundle, processes, run_config, signals
 from hg_jax.training import train
 
@@ -143,6 +144,8 @@ def _begin_folder(
       image_size=config.data.image_size,
     )
   skeleton = records.read_skeleton(data_dir)
+  if config.task == 'people':
+    skeleton = people_maps.SKELETON
   if (workdir / 'config.json').exists():
     run_config.require_same_joints(workdir, skeleton)
   check()

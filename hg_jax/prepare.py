@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
+from tqdm import tqdm
 
-from hg_jax.annotations import coco, forms, image_files
-from hg_jax.annotations.people import People
+from hg_jax.annotations import coco, forms, image_files, squares
+from hg_jax.annotations.people import People, Squares
 from hg_jax.base import files as files_lib
 from hg_jax.base.command import run
 from hg_jax.base.config import Augment
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.drawn import synthetic
-from hg_jax.input import augmentation, person_crops, records
+from hg_jax.input import augmentation, person_crops, photo_records, records
 from hg_jax.input.crops import crop_size
 from hg_jax.pictures import figures
 from hg_jax.pictures.crops import annotated_crop
@@ -74,6 +75,13 @@ def define_flags() -> None:
     'Side of the stored crops, px: 448 is enough for an input of 256 px, '
     '672 for 384.',
   )
+  flags.DEFINE_integer(
+    'photo_size',
+    512,
+    'Longer side of the stored whole photos, px, from which a finder of people '
+    'learns; 0 stores none.',
+    lower_bound=0,
+  )
   flags.DEFINE_float(
     'margin',
     round(augmentation.margin(Augment()), 4),
@@ -107,6 +115,7 @@ def main(argv: list[str]) -> None:
     flip_pairs=FLAGS.flip_pairs,
     metric=FLAGS.metric,
     size=FLAGS.size,
+    photo_size=FLAGS.photo_size,
     margin=FLAGS.margin,
     allow_missing=FLAGS.allow_missing,
     skip_unreadable=FLAGS.skip_unreadable,
@@ -119,6 +128,7 @@ def prepare(
   annotations: Path,
   data_dir: Path,
   size: int = 448,
+  photo_size: int = 512,
   margin: float = augmentation.margin(Augment()),
   allow_missing: bool = False,
   skip_unreadable: bool = False,
@@ -131,6 +141,7 @@ def prepare(
     annotations: their file.
     data_dir: where to write.
     size: of the largest crop to store, px.
+    photo_size: the longer side of whole photos, px; 0 stores none.
     margin: the stored square's side over the person's.
     allow_missing: leave out the people whose image is not there.
     skip_unreadable: leave out the people of broken and mismatched images.
@@ -167,11 +178,38 @@ def prepare(
       sizes=found.sizes,
       skip_unreadable=skip_unreadable,
     )
+    if photo_size:
+      everyone = squares.everyone(
+        annotations, found.splits, category=settings.get('category')
+      )
+      _write_photos(data_dir, splits, everyone, files, photo_size)
     lines = [*_report(splits, found.skeleton), *found.notes]
     report = '\n'.join([*lines, *missing, *unreadable])
     files_lib.write(data_dir / 'report.txt', report + '\n')
     figures.write(sheet, _contact_sheet(data_dir, next(iter(splits))))
   print(f'{report}\nLook at {sheet} before you train.')
+
+
+def _write_photos(
+  data_dir: Path,
+  splits: dict[str, People],
+  everyone: Squares,
+  files: dict[str, Path],
+  size: int,
+) -> None:
+  """Writes the whole photos of each split, with everybody in them."""
+  images = {s: set(people.image.tolist()) for s, people in splits.items()}
+  total = sum(map(len, images.values()))
+  with tqdm(total=total, unit='photo', desc='Shrinking photos') as bar:
+    for split, names in images.items():
+      photo_records.write(
+        data_dir,
+        split,
+        everyone.of(names),
+        files,
+        size=size,
+        progress=bar.update,
+      )
 
 
 def _content(*paths: Path | None) -> str | None:

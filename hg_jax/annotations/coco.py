@@ -119,6 +119,32 @@ def sizes(contents: dict[str, Any]) -> dict[str, tuple[float, float]]:
   }
 
 
+def squares(
+  contents: dict[str, Any], category: str | None, *, room: float
+) -> list[tuple[str, float, float, float]]:
+  """Lists image, center and side, px, of every box of the category.
+
+  Also of annotations without joints; crowds are left out.
+  """
+  chosen = _category(contents['categories'], category)['id']
+  images = _images(contents['images'])
+  found = []
+  for number, annotation in enumerate(contents['annotations']):
+    where = f'annotation {number + 1}'
+    box = annotation.get('bbox') or ()
+    if (
+      annotation.get('category_id', chosen) == chosen
+      and not _number(annotation, 'iscrowd', where)
+      and len(box) == 4
+      and min(box[2:]) > 0
+      and annotation['image_id'] in images
+    ):
+      x, y, w, h = box
+      name = images[annotation['image_id']][1]
+      found.append((name, x + w / 2, y + h / 2, room * max(w, h)))
+  return found
+
+
 def _where(annotation: Any, number: int, ids: set) -> str:
   """Names an annotation; its id is seen for the first time."""
   where = f'annotation {number + 1}'

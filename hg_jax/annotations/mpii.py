@@ -228,6 +228,20 @@ def _listed(
   return {'valid': valid, 'held_out': held_out}
 
 
+def square(
+  center: np.ndarray,  # f[..., 2], objpos, px
+  scale: np.ndarray,  # f[...]
+) -> tuple[np.ndarray, np.ndarray]:  # f64[..., 2], f64[...], px
+  """Returns the center and the side of the squares of published numbers.
+
+  Each is moved 15 x scale px down and widened by 25 %, as in pose-hg-train's
+  mpii.lua, to keep limbs inside.
+  """
+  scale = np.asarray(scale, np.float64)
+  down = 15 * scale[..., None] * np.array([0, 1])
+  return np.asarray(center, np.float64) + down, 250 * scale
+
+
 def _from_raw(
   *,
   image,  # str[P]
@@ -238,12 +252,9 @@ def _from_raw(
   person_index,  # i[P], from 0
   head_size=None,  # f[P], or None to derive it
 ) -> People:
-  """Moves each square 15 x scale px down and widens it by 25 %.
-
-  So does pose-hg-train's mpii.lua, to keep limbs inside.
-  """
+  """Creates people of the numbers as they are published."""
   scale = np.asarray(scale, np.float64)
-  center = np.asarray(center, np.float64) + 15 * scale[:, None] * [0, 1]
+  center, side = square(center, scale)
   joints = np.asarray(joints, np.float64)
   labeled = (joints[..., :2] != 0).any(axis=-1)
   if head_size is None:
@@ -251,7 +262,7 @@ def _from_raw(
   return People(
     image=np.array(image, str),
     center=center.astype(np.float32),
-    side=(250 * scale).astype(np.float32),
+    side=side.astype(np.float32),
     joints=joints[..., :2].astype(np.float32),
     labeled=labeled,
     known=np.ones_like(labeled),

@@ -36,6 +36,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
   return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
+def is_release(path: Path) -> bool:
+  """Tells whether a .mat file is the official release."""
+  return 'RELEASE' in mat_files.names(path)
+
+
 def read_test(
   path: Path,
 ) -> tuple[dict[int, dict], set[tuple[int, int]]]:

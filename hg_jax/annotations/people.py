@@ -72,6 +72,28 @@ class People:
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Squares:
+  """Where everybody in some images is, also those who are in no split.
+
+  Attributes:
+    image: str[P], file names, as in `People`.
+    center: f32[P, 2], centers of the squares, px of the image.
+    side: f32[P], their sides, px.
+  """
+
+  image: np.ndarray
+  center: np.ndarray
+  side: np.ndarray
+
+  def of(self, images: set[str]) -> 'Squares':
+    """Returns the squares of these images."""
+    rows = np.array([name in images for name in self.image.tolist()], bool)
+    return Squares(
+      image=self.image[rows], center=self.center[rows], side=self.side[rows]
+    )
+
+
 def concatenate(parts: list[People]) -> People:
   """Puts tables of people below each other."""
   return People(

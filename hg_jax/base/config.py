@@ -88,6 +88,8 @@ class Augment:
   scale: float = _setting(0.25, least=0, below=1)
   # Probability.
   flip: float = _setting(0.5, least=0, most=1)
+  # Of 'people': probability of four photos in one.
+  mosaic: float = _setting(0.5, least=0, most=1)
   # Factor on the distance from gray.
   saturation: float = _setting(0.5, least=0, most=1)
   # Factor on the distance from mid-gray.
@@ -104,6 +106,8 @@ class Optimizer:
   schedule: str = _setting('steps', choices=('steps', 'cosine'))
   # Updates in which the rate rises from 0.
   warmup_steps: int = _setting(0, least=0)
+  # Gradients of a greater norm are shortened to this; 0 leaves all.
+  clip: float = _setting(0.0, least=0)
   # Of 'steps': the rate is multiplied by `drop_factor` after each of these.
   drop_steps: tuple[int, ...] = _setting((100_000,), least=1)
   drop_factor: float = _setting(0.2, least=0, most=1)
@@ -122,6 +126,9 @@ class Evaluate:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Config:
+  # What the network finds: the 'joints' of the person in the middle of its
+  # input, or the 'people' of a whole photo, as squares.
+  task: str = _setting('joints', choices=('joints', 'people'))
   model: Model = dataclasses.field(default_factory=Model)
   data: Data = dataclasses.field(default_factory=Data)
   augment: Augment = dataclasses.field(default_factory=Augment)

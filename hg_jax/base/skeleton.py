@@ -9,7 +9,7 @@ from hg_jax.base.errors import UserError
 
 _SIDES = {'l': 'left', 'left': 'left', 'r': 'right', 'right': 'right'}
 _OPPOSITE = {'left': 'right', 'right': 'left'}
-METRICS = ('pckh', 'pck_torso', 'pck_box')
+METRICS = ('pckh', 'pck_torso', 'pck_box', 'people')
 # Between words: 'left_eye', 'Left eye', 'leftEye', 'LEye', 'lefteye'.
 _BREAKS = re.compile(
   r'[\W_]+|(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])'
@@ -28,6 +28,7 @@ class Skeleton:
     limbs: pairs of joints to draw a line between.
     metric: what errors are measured in, see `People.reference`: 'pckh' head
       sizes, 'pck_torso' torso lengths, 'pck_box' sides of the person's box.
+      'people' are the maps of the finder, in the place of joints.
     sigmas: of COCO's object keypoint similarity, one per joint; or none.
   """
 

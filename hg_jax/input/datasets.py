@@ -68,18 +68,7 @@ def read_training(config: Config) -> Crops:
     UserError: as `records.read`, or a dataset has none of the joints, or
       there are not as many shares as datasets, or one is never shown.
   """
-  paths, shares = folders(config), config.data.shares
-  if shares and (len(shares) != len(paths) or min(shares) <= 0):
-    raise UserError(
-      f'config.data.shares is {shares}: give {len(paths)} numbers above 0, '
-      'one for each of config.data.dir.'
-    )
-  # Of every 1,000 examples each dataset has its share, in whole examples.
-  if shares and min(shares) < 0.002 * sum(shares):
-    raise UserError(
-      f'config.data.shares is {shares}: each must be at least 0.002 of their '
-      'sum, or its dataset is hardly ever shown; leave it out.'
-    )
+  paths, shares = folders(config), checked_shares(config)
   crops = [
     records.read(path, 'train', skip_corrupt=config.data.skip_corrupt)
     for path in paths
@@ -104,6 +93,29 @@ def read_training(config: Config) -> Crops:
     else (),
     notes=tuple(notes),
   )
+
+
+def checked_shares(config: Config) -> tuple[float, ...]:
+  """Returns the shares of several datasets; none shows everyone as often.
+
+  Raises:
+    UserError: there are not as many as datasets, or one is never shown.
+  """
+  paths, shares = folders(config), config.data.shares
+  if len(paths) == 1:
+    return ()
+  if shares and (len(shares) != len(paths) or min(shares) <= 0):
+    raise UserError(
+      f'config.data.shares is {shares}: give {len(paths)} numbers above 0, '
+      'one for each of config.data.dir.'
+    )
+  # Of every 1,000 examples each dataset has its share, in whole examples.
+  if shares and min(shares) < 0.002 * sum(shares):
+    raise UserError(
+      f'config.data.shares is {shares}: each must be at least 0.002 of their '
+      'sum, or its dataset is hardly ever shown; leave it out.'
+    )
+  return shares
 
 
 def _map(crops: Crops, onto: Skeleton) -> Crops:

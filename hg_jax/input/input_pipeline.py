@@ -17,8 +17,9 @@ import tensorflow as tf
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
 from hg_jax.input import crops as cropping
-from hg_jax.input import examples
+from hg_jax.input import examples, photo_examples
 from hg_jax.input.examples import Examples
+from hg_jax.input.photo_records import Photos
 from hg_jax.input.records import Crops
 from hg_jax.model import heatmaps
 
@@ -26,7 +27,7 @@ Batch = dict[str, np.ndarray]
 
 
 def train_batches(
-  crops: Crops,
+  crops: Crops | Photos,
   config: Config,
   *,
   start: int,
@@ -37,7 +38,7 @@ def train_batches(
   """Yields this process's batches of steps `start` .. config.steps - 1.
 
   Args:
-    crops: the training people; every process has all of them.
+    crops: the training people, or photos; every process has all of them.
     config: the run's.
     start: the first step.
     process: this one's number among `processes`, which share each batch.
@@ -47,18 +48,20 @@ def train_batches(
   Yields:
     'image' u8[B, S, S, 3] RGB, 'heatmaps' f32[B, H, H, K] and 'known'
     bool[B, K], where B is the config's batch size divided by the number of
-    processes.
+    processes. Of photos it is what `photo_examples.train_batch` makes.
 
   Raises:
     UserError: the crops are too narrow for the augmentation, or one cannot
       be decoded.
   """
-  examples.check_margin(crops, config)
   local = config.batch_size // processes
+  if config.task == 'joints':
+    examples.check_margin(crops, config)
+  make = {'joints': train_batch, 'people': photo_examples.train_batch}
 
   def batch(step: int) -> Batch:
     first = step * config.batch_size + process * local
-    return train_batch(crops, config, first=first, count=local)
+    return make[config.task](crops, config, first=first, count=local)
 
   return _stream(batch, range(start, config.steps), threads)
 

@@ -32,7 +32,8 @@ from hg_jax.run import integrity, run_config
 from hg_jax.run.integrity import Corrupt
 from hg_jax.run.train_state import TrainState
 
-METRIC = 'all_joints'  # the best checkpoint has the highest
+# The best checkpoint has the highest of the first of these that it has.
+_METRICS = ('all_joints', 'box_ap')
 _DELETED = 'deleted'  # a folder within that of the checkpoints
 
 
@@ -56,6 +57,10 @@ def _ignore_aftermath() -> None:
 
 
 _ignore_aftermath()
+
+
+def _main_score(scores: dict[str, float]) -> float:
+  return next(scores[name] for name in _METRICS if name in scores)
 
 
 class Checkpoints:
@@ -84,7 +89,7 @@ class Checkpoints:
         [
           checkpoint_managers.LatestN(2),
           checkpoint_managers.BestN(
-            get_metric_fn=lambda metrics: metrics[METRIC],
+            get_metric_fn=_main_score,
             n=1,
             keep_checkpoints_without_metrics=False,
           ),
@@ -101,7 +106,7 @@ class Checkpoints:
         # Not orbax's `read_only`, which logs warnings.
         **(policy if writable else {}),
         # Without it orbax does not write the metrics that BestN reads.
-        best_fn=lambda metrics: metrics[METRIC],
+        best_fn=_main_score,
         best_mode='max',
         # Only the first process saves; it must not wait for the others.
         multiprocessing_options=ocp.options.MultiprocessingOptions(
@@ -306,8 +311,8 @@ def _require_scores(folder: Path) -> None:
     path = step / 'metrics' / 'metrics'
     try:
       scores = files.read_json(path)
-      if scores is not None and not math.isfinite(scores[METRIC]):
-        raise ValueError(f'{METRIC} is {scores[METRIC]}')
+      if scores is not None and not math.isfinite(_main_score(scores)):
+        raise ValueError(f'its score is {_main_score(scores)}')
     except FileNotFoundError:
       continue  # It has none, or the run, which trains, has deleted it.
     except (LookupError, OverflowError, TypeError, ValueError) as error:

@@ -41,8 +41,16 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
   Raises:
     ValueError: there is no optimizer of that name.
   """
-  schedule = make_schedule(config)
-  name = config.optimizer.name
+  optimizer = _make_optimizer(config.optimizer.name, make_schedule(config))
+  if not config.optimizer.clip:
+    return optimizer
+  clip = optax.clip_by_global_norm(config.optimizer.clip)
+  return optax.chain(clip, optimizer)
+
+
+def _make_optimizer(
+  name: str, schedule: optax.Schedule
+) -> optax.GradientTransformation:
   match name:
     case 'adam':
       return optax.adam(schedule, b1=0.9, b2=0.999, eps=1e-8)

@@ -14,18 +14,16 @@ from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.evaluation import evaluate, inference
-from hg_jax.evaluation.results import people_id
+from hg_jax.evaluation import evaluate, evaluate_people, inference
 from hg_jax.input import crops as cropping
-from hg_jax.input import datasets, examples, resident
-from hg_jax.input.records import Crops
-from hg_jax.model import hourglass, transfer
+from hg_jax.input import resident
+from hg_jax.model import hourglass, people_maps, transfer
 from hg_jax.run import bundle, processes, run_config
 from hg_jax.run.checkpoint import Checkpoints
 from hg_jax.run.signals import SignalWatch
 from hg_jax.run.train_state import TrainState
 from hg_jax.run.writer import MetricsWriter, NullWriter
-from hg_jax.training import health, optimizer, train_step
+from hg_jax.training import health, optimizer, tasks, train_step
 from hg_jax.training.train_step import Batch
 
 _PROFILE_AFTER = 5  # steps, when the first ones' compilation is over
@@ -50,11 +48,12 @@ class _Run:
   """What the functions of the loop share; nothing in it changes."""
 
   config: Config
-  crops: Crops  # those trained on
+  task: tasks.Task
+  data: tasks.Data  # what is trained on
   checkpoints: Checkpoints | None  # of the first process
   writer: MetricsWriter | NullWriter
   step: train_step.Step
-  evaluator: evaluate.Evaluator
+  evaluator: evaluate.Evaluator | evaluate_people.PeopleEvaluator
 
 
 def check_devices(config: Config) -> None:
@@ -87,8 +86,9 @@ def train_and_evaluate(
     Stopped: by a signal.
   """
   check_devices(config)
-  train_crops, valid_crops = _read_people(config)
-  tx, skeleton = optimizer.make_optimizer(config), train_crops.skeleton
+  task = tasks.TASKS[config.task]
+  train_data, valid_data = _read_data(config, task)
+  tx, skeleton = optimizer.make_optimizer(config), task.skeleton(train_data)
   joints = len(skeleton.joints)
   with _failures_explained(config, workdir), ExitStack() as stack:
     checkpoints, writer = None, NullWriter()
@@ -107,16 +107,16 @@ def train_and_evaluate(
         log_every=config.log_every,
       )
       stack.enter_context(closing(writer))
-    _describe_start(writer, config, train_crops, valid_crops, int(state.step))
+    _describe_start(writer, config, train_data, valid_data, int(state.step))
+    model = hourglass.create_model(config, joints=joints)
     run = _Run(
       config=config,
-      crops=train_crops,
+      task=task,
+      data=train_data,
       checkpoints=checkpoints,
       writer=writer,
       step=train_step.make_train_step(config, tx, jax.devices(), joints=joints),
-      evaluator=evaluate.Evaluator(
-        hourglass.create_model(config, joints=joints), config, valid_crops
-      ),
+      evaluator=task.evaluator(model, config, valid_data),
     )
     try:
       _train(run, state, trace_to=workdir / 'profile', traced=profile)
@@ -124,20 +124,18 @@ def train_and_evaluate(
       raise UserError(_not_finite(run, error)) from error
 
 
-def _read_people(config: Config) -> tuple[Crops, Crops]:
-  """Those to train on and to validate on, the same in all processes."""
-  crops = datasets.read_training(config), datasets.read(config, 'valid')
-  evaluate.require_scored(crops[1])
-  people = dict(zip(('training', 'validation'), crops, strict=True))
+def _read_data(
+  config: Config, task: tasks.Task
+) -> tuple[tasks.Data, tasks.Data]:
+  """Reads what to train and to validate on, the same in all processes."""
+  train, valid = task.read(config)
   processes.require_same(
     {
-      f'{split} people (checksum)': people_id(
-        each.people.image, each.people.image_index, each.people.person_index
-      )
-      for split, each in people.items()
+      'training people (checksum)': task.people_id(train),
+      'validation people (checksum)': task.people_id(valid),
     }
   )
-  return crops
+  return train, valid
 
 
 @contextmanager
@@ -164,7 +162,11 @@ def _initial_state(
   if (last := checkpoints.restore_last(like, say=print)) is not None:
     return last
   if not config.init_from:
-    return train_step.create_train_state(config, tx, joints=joints)
+    state = train_step.create_train_state(config, tx, joints=joints)
+    if config.task == 'people':
+      people_maps.begin_with_nobody(state.variables)
+      return train_step.create_train_state_from(config, tx, state.variables)
+    return state
   origin = bundle.folder_of(config.init_from)
   run_config.require_same_weights(origin, config)
   _, variables = inference.load_variables(
@@ -176,14 +178,16 @@ def _initial_state(
     state.variables,
     skeleton_lib.matches(run_config.load_skeleton(origin), skeleton),
   )
+  if config.task == 'people':
+    people_maps.begin_with_nobody(variables)
   return train_step.create_train_state_from(config, tx, variables)
 
 
 def _describe_start(
   writer: MetricsWriter | NullWriter,
   config: Config,
-  train_crops: Crops,
-  valid_crops: Crops,
+  train_data: tasks.Data,
+  valid_data: tasks.Data,
   start: int,
 ) -> None:
   """Says how large the run is, what is skipped, and if crops fit inputs."""
@@ -191,16 +195,19 @@ def _describe_start(
   if config.init_from and not start:
     begin += f' from the weights of {config.init_from}'
   writer.line(
-    f'{begin}: {config.model.stacks} stacks, {len(train_crops)} training and '
-    f'{len(valid_crops)} validation people, batch {config.batch_size} on '
+    f'{begin}: {config.model.stacks} stacks, {len(train_data)} training and '
+    f'{len(valid_data)} validation {tasks.TASKS[config.task].unit}, batch '
+    f'{config.batch_size} on '
     f'{jax.device_count()} {jax.devices()[0].platform} devices, '
-    f'{config.steps * config.batch_size / len(train_crops):.1f} epochs'
+    f'{config.steps * config.batch_size / len(train_data):.1f} epochs'
   )
-  for line in train_crops.notes:
+  for line in train_data.notes:
     writer.line(line)
-  for line in (*train_crops.skipped, *valid_crops.skipped):
+  if config.task == 'people':
+    return
+  for line in (*train_data.skipped, *valid_data.skipped):
     writer.line(f'skipping {line}')
-  if problem := crop_size_problem(train_crops.size, config.data.image_size):
+  if problem := crop_size_problem(train_data.size, config.data.image_size):
     writer.line(f'warning: {problem}')
 
 
@@ -225,7 +232,7 @@ def crop_size_problem(crop_size: int, image_size: int) -> str | None:
 
 
 def train_batches(
-  crops: Crops, config: Config, start: int, devices: Sequence[jax.Device]
+  data: tasks.Data, config: Config, start: int, devices: Sequence[jax.Device]
 ) -> Iterator[Batch]:
   """Yields this process's batches from step `start` on, for the train step.
 
@@ -238,15 +245,15 @@ def train_batches(
   }
   local_devices = train_step.local(devices)
   if config.data.resident:
-    stored = resident.store(crops, local_devices)
-    recipes = resident.train_recipes(crops, config, **share)
+    stored = resident.store(data, local_devices)
+    recipes = resident.train_recipes(data, config, **share)
     return (
       {'stored': stored, 'recipe': train_step.split(recipe, local_devices)}
       for recipe in recipes
     )
   from hg_jax.input import input_pipeline  # TensorFlow
 
-  batches = input_pipeline.train_batches(crops, config, **share)
+  batches = input_pipeline.train_batches(data, config, **share)
   return (train_step.split(batch, local_devices) for batch in batches)
 
 
@@ -259,10 +266,10 @@ def _train(
     run.writer,
     config,
     start=start,
-    epoch=-(-len(run.crops) // config.batch_size),
+    epoch=-(-len(run.data) // config.batch_size),
   )
   state = train_step.replicate(state, jax.devices())
-  batches = train_batches(run.crops, config, start, jax.devices())
+  batches = train_batches(run.data, config, start, jax.devices())
   if traced:
     batches = _traced(batches, trace_to, traced, run.writer)
   if _lacks_scores(run, start):  # A signal came during its evaluation.
@@ -345,15 +352,11 @@ def _evaluate(
       scores[kind] = results.summary()
   except evaluate.Interrupted:
     return None
-  name = run.evaluator.metric.name()
   for kind, values in scores.items():
     run.writer.metrics(int(state.step), kind, values)
     run.writer.line(
       f'step {state.step}  validation loss {values["loss"]:.3e}  skill '
-      f'{values["skill"]:.3f}  {name} {values["all_joints"]:.2f} (all joints)'
-      + (
-        f' {values["standard"]:.2f} (standard)' if 'standard' in values else ''
-      )
+      f'{values["skill"]:.3f}  {run.task.describe(run.evaluator, values)}'
       + (' without averaging' if kind == 'valid_raw' else '')
     )
   return scores['valid']
@@ -369,16 +372,8 @@ def _save(
 def _not_finite(run: _Run, error: health.NotFinite) -> str:
   """Names the batch of the step, and the checkpoint to go on from."""
   batch_size = run.config.batch_size
-  shown = examples.training(
-    run.crops,
-    run.config,
-    first=(error.step - 1) * batch_size,
-    count=batch_size,
-  )
-  people = run.crops.people[shown.row]
-  names = ', '.join(
-    f'{image} ({person})'
-    for image, person in zip(people.image, people.person_index, strict=True)
+  names = run.task.batch_names(
+    run.data, run.config, first=(error.step - 1) * batch_size, count=batch_size
   )
   kept = 'the first process names the last good checkpoint'
   if run.checkpoints:
@@ -389,7 +384,7 @@ def _not_finite(run: _Run, error: health.NotFinite) -> str:
   return (
     f'{error}; {kept}. Nothing was saved since. Try '
     'a lower config.optimizer.learning_rate in another --workdir, with '
-    f'--config.init_from. The batch (image and person): {names}'
+    f'--config.init_from. The batch: {", ".join(names)}'
   )
 
 

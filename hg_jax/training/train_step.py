@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hg_jax.base.config import Config
 from hg_jax.input import resident
-from hg_jax.model import hourglass
+from hg_jax.model import hourglass, people_maps
 from hg_jax.model.hourglass import AXIS
 from hg_jax.run.train_state import TrainState
 from hg_jax.training.flat import Flat, flatten, unflatten
@@ -72,6 +72,19 @@ def squared_error(
   known = known[:, None, None, None].astype(targets.dtype)
   errors = jnp.square(heatmaps - targets[:, None]) * known
   return errors.mean(axis=(0, 2, 3, 4))
+
+
+# By `config.task`: each stack's loss of a batch, and the maps that say nothing.
+ERRORS = {
+  'joints': (
+    lambda maps, batch: squared_error(maps, batch['heatmaps'], batch['known']),
+    0.0,
+  ),
+  'people': (
+    lambda maps, batch: people_maps.loss(maps, batch['heatmaps']),
+    people_maps.NOBODY,
+  ),
+}
 
 
 def make_train_step(
@@ -142,6 +155,7 @@ def _make_gradients(config: Config, joints: int) -> Callable:
   """
   model = hourglass.create_model(config, joints=joints)
   reduce = {'mean': jnp.mean, 'sum': jnp.sum}[config.loss]
+  errors_of, nothing = ERRORS[config.task]
 
   def gradients_of(variables, batch):
     def loss_of(params):
@@ -151,19 +165,20 @@ def _make_gradients(config: Config, joints: int) -> Callable:
         train=True,
         mutable=['batch_stats'],
       )
-      errors = squared_error(heatmaps, batch['heatmaps'], batch['known'])
+      errors = errors_of(heatmaps, batch)
       return reduce(errors), (errors, Flat.of(updates['batch_stats']))
 
     (loss, (errors, batch_stats)), gradients = jax.value_and_grad(
       loss_of, has_aux=True
     )(variables['params'])
-    zeros = jnp.zeros((1, model.stacks, 1, 1, 1))
+    size = batch['heatmaps'].shape[1]
+    zeros = jnp.broadcast_to(
+      jnp.array(nothing), (1, model.stacks, size, size, joints)
+    )
     metrics = {
       'loss': loss,
       'stack_loss': errors,
-      'zero_loss': reduce(
-        squared_error(zeros, batch['heatmaps'], batch['known'])
-      ),
+      'zero_loss': reduce(errors_of(zeros, batch)),
     }
     return gradients, batch_stats, metrics
 
