@@ -1,34 +1,42 @@
-"""Videos, a frame at a time, with the FFmpeg inside OpenCV."""
+"""Reads and writes videos, a frame at a time, with FFmpeg through PyAV.
 
-import contextlib
-import functools
-import os
-import subprocess
-import sys
-import tempfile
+PyAV's wheels hold FFmpeg: what can be read does not depend on the machine.
+"""
+
+import errno
+import platform
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
 from hg_jax.base.errors import UserError
-from hg_jax.media import flv, matroska, mp4
 
 SUFFIXES = (
   '.3g2 .3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts '
   '.vob .webm .wmv'
 ).split()
-_SLACK = 0.5  # s; containers round how long a video takes
-_DOUBTED = 100  # frames, the first ones, of which an equal one is looked into
-
-# OpenCV gives a video up after so many packets of others in a row, by default
-# 4,096: a minute and a half of sound, as between the pictures of slides.
-os.environ.setdefault('OPENCV_FFMPEG_READ_ATTEMPTS', str(2**31 - 1))
+WRITTEN_SUFFIX = '.mp4'
+_PATIENCE = 30.0  # s, for a URL
+# FFmpeg's name of what cameras are read with, and of a camera by its number.
+_CAMERAS = {
+  'Linux': ('v4l2', '/dev/video{}'),
+  'Darwin': ('avfoundation', '{}'),
+  'Windows': ('dshow', 'video={}'),
+}
+# FFmpeg counts the frames of AVI, and of others from how long they take.
+_SLACK = 0.1
+_TICKS = 90_000  # a second, of written times
+_QUALITY = {'preset': 'veryfast', 'crf': '20'}
+_FAILURES = (av.FFmpegError, OSError)
 
 
 def is_video(source: Path | str) -> bool:
-  """Whether it is a camera, a URL, or named as a video."""
+  """Tells whether this is a camera, a URL, or a file named as a video."""
   return isinstance(source, str) or source.suffix.lower() in SUFFIXES
 
 
@@ -44,200 +52,233 @@ class Video:
     """Opens a file, a camera by its number, or a URL.
 
     Raises:
-      UserError: the file is missing, or OpenCV cannot decode it.
+      UserError: the source is missing or has no video that FFmpeg can decode.
     """
     self._source = source
-    self._seconds, self._matrix = None, None
-    self._is_cut, self._counted = False, False
-    if isinstance(source, str):
-      # OpenCV crashes on text that is not UTF-8.
-      url = source.encode('utf-8', 'replace').decode()
-      camera = int(source) if source.isdecimal() else url
-      self._capture = cv2.VideoCapture(camera)
-    else:
-      self._open(source)
-    if not self._capture.isOpened():
-      raise UserError(self._not_opened())
-    rate = self._capture.get(cv2.CAP_PROP_FPS)
-    self.rate = rate if np.isfinite(rate) and 0 < rate < 10_000 else 25.0
-    frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    self.frames = int(frames) if frames > 0 else None
-
-  def _open(self, path: Path) -> None:
-    if os.path.exists(path) and not path.is_file():
-      raise UserError(f'{path} is no file; a video from a pipe is not read.')
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+      raise UserError(f'{source} is not a file; videos are read from files.')
+    self._is_cut = isinstance(source, Path) and _segment_is_cut(source)
     try:
-      matrix = self._look_into(path)
-    except OSError as error:
-      raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-    with _named_for_opencv(path) as name:
-      self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-    if matrix is not None:
-      # OpenCV takes a mirror for a turn by some angle.
-      self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-      self._matrix = _nearest_quarter(matrix)
-
-  def _look_into(self, path: Path) -> np.ndarray | None:  # f[2, 2]
-    """Reads what OpenCV does not tell; returns how the picture is turned."""
-    shown = mp4.presentation(path)
-    self._is_cut = mp4.is_cut(path) or matroska.is_cut(path) or flv.is_cut(path)
-    if shown is None:
-      # Others give but how long they take, with their sound.
-      with path.open('rb') as file:
-        self._counted = file.read(4) == b'RIFF'  # AVI
-      return matroska.matrix(path)
-    if not shown.has_video:
-      raise UserError(f'{path} has no video; it may have sound, and a cover.')
-    self._counted, self._seconds = True, shown.seconds
-    return shown.matrix
+      self._container = _open(source)
+    except _FAILURES as error:
+      raise UserError(_not_opened(source, error)) from error
+    videos = [
+      stream
+      for stream in self._container.streams.video
+      if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not videos:
+      has_others = bool(self._container.streams)
+      self._container.close()
+      what = 'has no video; it may have sound, and a cover'
+      cut = 'is cut short: it has no video; fetch it again'
+      raise UserError(f'{source} {what if has_others else cut}.')
+    self._stream = videos[0]
+    if self._stream.codec_context is None:
+      raise UserError(f'{source} has a video of a codec that FFmpeg lacks.')
+    self._stream.thread_type = 'AUTO'
+    rate = self._stream.average_rate
+    self.rate = float(rate) if rate else 25.0
+    entries = len(self._stream.index_entries or ())
+    is_mov = 'mov' in self._container.format.name.split(',')
+    self._counted = entries if is_mov else 0
+    self.frames = self._counted or self._stream.frames or None
 
   def __enter__(self) -> 'Video':
     return self
 
   def __exit__(self, *_) -> None:
-    self._capture.release()
+    # Else FFmpeg's threads stay.
+    self._container.close()
 
   def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
     """Yields times, s, and pictures, u8[height, width, 3] RGB, upright.
 
-    Raises:
-      UserError: after the frames, if the video was cut short.
-    """
-    frames = self._read()
-    if isinstance(self._source, Path):
-      frames = self._without_stale(frames)
-    count, time = 0, 0.0
-    for time, frame in frames:
-      picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-      if self._matrix is not None:
-        picture = _move_pixels(picture, self._matrix)
-      yield time, picture
-      count += 1
-    self._require_all(count, time)
-
-  def _read(self) -> Iterator[tuple[float, np.ndarray]]:  # s, BGR
-    """Yields frames at times that increase.
-
-    Where the file has none, or its clock begins anew, a frame is shown as long
-    as others are.
-    """
-    time, shift = -np.inf, 0.0
-    while True:
-      read, frame = self._capture.read()
-      if not read:
-        return
-      said = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-      if np.isinf(time):
-        time = max(said, 0.0)
-      elif said + shift > time:
-        time = said + shift
-      else:
-        time += 1 / self.rate
-        shift = time - said
-      yield time, frame
-
-  def _without_stale(
-    self, frames: Iterator[tuple[float, np.ndarray]]
-  ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields frames, each when it is known to be none that OpenCV left out.
-
-    OpenCV cannot show an interlaced frame, and in silence gives what its memory
-    has: the picture before, or anything.
+    Frames are deinterlaced where they are interlaced, and turned and mirrored
+    as the file says. The first is at 0 s; times increase.
 
     Raises:
-      UserError: the video has interlaced frames.
+      UserError: after the frames, if the video was cut short or is damaged.
     """
-    before, count, doubted = None, 0, True
-    for time, frame in frames:
+    matrix, count = None, 0
+    for time, frame in _rising(_deinterlaced(self._decoded()), self.rate):
+      picture = frame.to_ndarray(format='rgb24')
+      if matrix is None:
+        matrix = _display_matrix(frame)
       count += 1
-      if before is not None:
-        doubted = doubted and count <= _DOUBTED
-        if doubted and np.array_equal(frame[::8], before[1][::8]):
-          self._require_progressive(count)
-          doubted = False
-        yield before
-      before = time, frame
-    if count == 1:
-      self._require_progressive(count)
-    if before is not None:
-      yield before
+      yield time, _moved(picture, matrix)
+    self._require_all(count)
 
-  def _require_progressive(self, frames: int) -> None:
-    with _named_for_opencv(self._source) as name:
-      # Only FFmpeg says so, on standard error.
-      said = subprocess.run(
-        [sys.executable, '-c', _SHOW, name, str(frames)],
-        env=os.environ | {'OPENCV_FFMPEG_LOGLEVEL': '16'},  # AV_LOG_ERROR
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-      )
-    if b'Cannot convert interlaced' in said.stdout + said.stderr:
+  def _decoded(self) -> Iterator[av.VideoFrame]:
+    self._packets, self._last_is_cut = 0, {}
+    try:
+      for packet in self._container.demux():
+        if packet.size:
+          self._last_is_cut[packet.stream.index] = packet.is_corrupt
+        if packet.stream is not self._stream or not packet.size:
+          continue
+        self._packets += 1
+        yield from self._frames_of(packet)
+    except (*_FAILURES, IndexError):
+      self._is_cut = True
+    yield from self._frames_of(None)
+
+  def _frames_of(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
+    """Decodes a packet, or with None what the decoder still holds."""
+    try:
+      for frame in self._stream.decode(packet):
+        if frame.time_base is None or not frame.time_base:
+          frame.time_base = self._stream.time_base
+        yield frame
+    except EOFError:
+      pass
+    except _FAILURES:
+      self._is_cut = True
+
+  def _require_all(self, count: int) -> None:
+    if not count:
       raise UserError(
-        f'{self._source} is interlaced, which OpenCV cannot show; convert it, '
-        'such as with `ffmpeg -i VIDEO -vf yadif -c:v libx264 new.mp4`.'
+        f'{self._source} has no frame that can be decoded: it is cut short or '
+        'damaged; fetch it again.'
+      )
+    if self.frames is None and isinstance(self._source, str):
+      return
+    promised = self.frames or 0
+    lacking = self._packets < (
+      self._counted or (1 - _SLACK) * promised if self.frames else 0
+    )
+    if self._is_cut or lacking or any(self._last_is_cut.values()):
+      of = f' of {promised}' if promised > count else ''
+      raise UserError(
+        f'{self._source} is cut short or damaged: {count} frames{of} could be '
+        'read; fetch it again.'
       )
 
-  def _require_all(self, count: int, time: float) -> None:
-    """Raises UserError if fewer frames were read than the file promises."""
-    if count == 0:
-      raise UserError(
-        f'{self._source} has no frame that can be decoded: it is cut short, '
-        f'or OpenCV lacks its codec ({self._codec()}); convert it, such as '
-        'with `ffmpeg -i VIDEO -c:v libx264 new.mp4`.'
-      )
-    promised = self.frames if self._counted else None
-    if self._is_cut if promised is None else self._lacks(count, time):
-      of = '' if promised is None else f' of {promised}'
-      raise UserError(
-        f'{self._source} is cut short: {count} frames{of} could be read; fetch '
+
+def _open(source: Path | str) -> av.container.InputContainer:
+  options = {}
+  if int(av.__version__.split('.')[0]) < 19:  # The default later.
+    options['metadata_errors'] = 'replace'
+  if isinstance(source, Path):
+    # As it is; FFmpeg takes what is before a colon for a protocol.
+    return av.open(f'file:{source.absolute()}', **options)
+  if source.isdecimal():
+    form, name = _CAMERAS.get(platform.system(), _CAMERAS['Linux'])
+    return av.open(name.format(source), format=form, **options)
+  return av.open(source, timeout=_PATIENCE, **options)
+
+
+def _segment_is_cut(path: Path) -> bool:
+  """Tells whether an MKV or WebM file ends before its segment does."""
+  try:
+    with path.open('rb') as file:
+      head = file.read(4096)
+  except OSError:
+    return False  # What opens it says why.
+  before, name, _ = head.partition(b'\x18\x53\x80\x67')
+  at = len(before) + len(name)
+  if not (head.startswith(b'\x1a\x45\xdf\xa3') and name and head[at]):
+    return False
+  begins = at + 9 - head[at].bit_length()  # the first bit set says how many
+  bits = 7 * (begins - at)
+  size = int.from_bytes(head[at:begins], 'big') % (1 << bits)
+  unknown = (1 << bits) - 1  # as where it was recorded live
+  return size != unknown and path.stat().st_size < begins + size
+
+
+def _not_opened(source: Path | str, error: Exception) -> str:
+  reason = getattr(error, 'strerror', None) or str(error)
+  if isinstance(source, Path):
+    if isinstance(error, av.InvalidDataError):
+      return (
+        f'{source} is cut short or not a video: FFmpeg cannot read it; fetch '
         'it again.'
       )
-
-  def _lacks(self, count: int, time: float) -> bool:
-    if self._is_cut:
-      return count < self.frames
-    # An edit list leaves frames out, and the last frame may be shown for
-    # long: only what lacks frames and time is cut short.
-    end = time + 1 / self.rate + _SLACK
-    seconds = self._seconds or self.frames / self.rate
-    return (
-      end < seconds and count / self.rate + _SLACK < self.frames / self.rate
-    )
-
-  def _not_opened(self) -> str:
-    source = self._source
-    if self._is_cut:
-      return f'{source} is cut short, and no frame can be read; fetch it again.'
-    if isinstance(source, Path):
-      return f'{source} is not a video that OpenCV can decode.'
-    if source.isdecimal():
-      return f'there is no camera {source}, or another program uses it.'
-    return f'{source} cannot be reached, or is no video that OpenCV can decode.'
-
-  def _codec(self) -> str:
-    code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
-    return code.to_bytes(4, 'little', signed=code < 0).decode(
-      'ascii', 'replace'
-    )
+    return f'{source} cannot be read: {reason}.'
+  if source.isdecimal():
+    return f'camera {source} cannot be opened: {reason}.'
+  return f'{source} cannot be read as a video: {reason}.'
 
 
-# A program that shows the first frames of a video.
-_SHOW = """
-import sys, cv2
-capture = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG)
-for _ in range(int(sys.argv[2])):
-  capture.read()
-"""
+def _deinterlaced(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+  """Passes frames through FFmpeg's bwdif from the first interlaced one on."""
+  graph, form = None, None
+  for frame in frames:
+    if graph is None and not frame.interlaced_frame:
+      yield frame
+      continue
+    if form != (form := (frame.width, frame.height, frame.format.name)):
+      yield from _pulled(graph, None)
+      graph = _bwdif(frame)
+    yield from _pulled(graph, frame)
+  yield from _pulled(graph, None)
 
 
-def _nearest_quarter(matrix: np.ndarray) -> np.ndarray:
-  """Leaves of a turn and a mirror what moves pixels to pixels."""
+def _bwdif(frame: av.VideoFrame) -> av.filter.Graph:
+  graph = av.filter.Graph()
+  source = graph.add_buffer(
+    width=frame.width,
+    height=frame.height,
+    format=frame.format,
+    time_base=frame.time_base,
+  )
+  bwdif = graph.add('bwdif', 'mode=send_frame:deint=interlaced')
+  sink = graph.add('buffersink')
+  source.link_to(bwdif)
+  bwdif.link_to(sink)
+  graph.configure()
+  return graph
+
+
+def _pulled(
+  graph: av.filter.Graph | None, frame: av.VideoFrame | None
+) -> Iterator[av.VideoFrame]:
+  """Pushes a frame, or the end, and yields what is ready."""
+  if graph is None:
+    return
+  graph.push(frame)
+  while True:
+    try:
+      yield graph.pull()
+    except (av.BlockingIOError, av.EOFError):
+      return
+
+
+def _rising(
+  frames: Iterator[av.VideoFrame], rate: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
+  """Yields frames with times from 0 that increase.
+
+  Where a frame has no time, or the clock starts again, as where broadcasts were
+  joined, the frame before is shown for as long as frames are on average.
+  """
+  time, shift = None, 0.0
+  for frame in frames:
+    said = frame.time
+    if time is None:
+      time, shift = 0.0, -(said or 0.0)
+    elif said is not None and said + shift > time:
+      time = said + shift
+    else:
+      time += 1 / rate
+      shift = time - (said or 0.0)
+    yield time, frame
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray:  # i[2, 2]
+  """Returns how the file moves pixels' (x, y), to the nearest quarter turn."""
+  # `frame.rotation` knows no mirrors. PyAV 18 keeps each frame whose side data
+  # are asked for, so only the first one's are.
+  data = frame.side_data.get('DISPLAYMATRIX')
+  if data is None:
+    return np.eye(2, dtype=int)
+  matrix = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].astype(int)
   (a, b), (c, d) = matrix
   straight = abs(a) + abs(d) >= abs(b) + abs(c)
-  return np.sign(np.where(np.eye(2) == straight, matrix, 0)).astype(int)
+  return np.sign(np.where(np.eye(2) == straight, matrix, 0))
 
 
-def _move_pixels(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _moved(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
   """Turns and mirrors a picture by quarters, as its pixels' (x, y) move."""
   if matrix[0, 0] == 0:
     picture = picture.transpose(1, 0, 2)
@@ -249,82 +290,8 @@ def _move_pixels(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
   return np.ascontiguousarray(picture)
 
 
-@contextlib.contextmanager
-def _named_for_opencv(path: Path) -> Iterator[str]:
-  """A name of the file that OpenCV can take.
-
-  It crashes on names that are not UTF-8, and takes 'a:b.mp4' for a protocol.
-  """
-  absolute = os.path.abspath(path)
-  with contextlib.ExitStack() as stack:
-    try:
-      absolute.encode()
-    except UnicodeEncodeError:
-      folder = stack.enter_context(tempfile.TemporaryDirectory())
-      link = os.path.join(folder, 'video' + ascii(path.suffix)[1:-1])
-      os.symlink(absolute, link)
-      absolute = link
-    yield absolute
-
-
-@functools.cache
-def written_form() -> tuple[str, str]:
-  """The codec and the suffix of videos that are written here.
-
-  H.264 where OpenCV has it, else VP8, which browsers play too: OpenCV's VP9
-  takes five times as long. MPEG-4 where it has neither.
-  """
-  for codec, suffix in (('avc1', '.mp4'), ('VP80', '.webm')):
-    with tempfile.TemporaryDirectory() as folder:
-      writer = _writer(Path(folder, f'try{suffix}'), codec, 25, (64, 64))
-      opened = writer.isOpened()
-      writer.release()
-    if opened:
-      return codec, suffix
-  return 'mp4v', '.mp4'
-
-
-def _writer(
-  path: Path, codec: str, rate: float, size: tuple[int, int]
-) -> cv2.VideoWriter:
-  if codec == 'mp4v':
-    # MPEG-4 has no rates of a numerator above 65,535.
-    digits = next(d for d in (3, 2, 1, 0) if rate * 10**d < 65535)
-    rate = round(rate, digits)
-  with _named_for_opencv(path) as name, _without_stderr():
-    return cv2.VideoWriter(
-      name, cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), rate, size
-    )
-
-
-def _encoded_frames(path: Path) -> int:
-  """Counts the frames that a file holds, which its header only promises."""
-  with _named_for_opencv(path) as name, _without_stderr():
-    # As they are in the file; decoding them would take a hundred times as long.
-    undecoded = [cv2.CAP_PROP_FORMAT, -1]
-    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, undecoded)
-    frames = 0
-    while capture.grab():
-      frames += 1
-    capture.release()
-  return frames
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-  """Drops what OpenCV prints about codecs that it can write or cannot."""
-  before = os.dup(2)
-  with open(os.devnull, 'wb') as nowhere:
-    os.dup2(nowhere.fileno(), 2)
-  try:
-    yield
-  finally:
-    os.dup2(before, 2)
-    os.close(before)
-
-
 class Writer:
-  """Writes a video; all frames become of the first one's size.
+  """Writes H.264 in MP4; all frames become of the first one's size.
 
   The file gets its name when it is complete.
   """
@@ -333,50 +300,90 @@ class Writer:
     self._path = path
     self._new = path.with_name(f'.new{path.suffix}')
     self._rate = rate
-    self._writer = None
-    self._size = None
-    self._frames = 0
+    self._container = self._stream = self._size = None
+    self._ticks = -1
 
-  def add(self, picture: np.ndarray) -> None:  # u8[height, width, 3] RGB
+  def add(self, picture: np.ndarray, time: float | None = None) -> None:
     """Writes a frame.
+
+    Args:
+      picture: u8[height, width, 3] RGB; an odd side gets a pixel more.
+      time: s; by default one frame's after the frame before.
 
     Raises:
       UserError: the file cannot be written.
     """
-    if self._writer is None:
-      self._size = picture.shape[1], picture.shape[0]
-      codec, _ = written_form()
-      self._writer = _writer(self._new, codec, self._rate, self._size)
-      if not self._writer.isOpened():
-        raise UserError(
-          f'{self._path} cannot be written: OpenCV takes no video of '
-          f'{self._size[0]} x {self._size[1]} px and {self._rate:g} frames/s.'
-        )
+    try:
+      if self._container is None:
+        self._begin(picture)
+      self._encode(picture, time)
+    except _FAILURES as error:
+      raise self._refused(error) from error
+
+  def _begin(self, picture: np.ndarray) -> None:
+    self._container = av.open(
+      f'file:{self._new.absolute()}',
+      'w',
+      format='mp4',
+      options={'movflags': 'faststart'},  # so that browsers need not wait
+    )
+    self._size = picture.shape[1], picture.shape[0]
+    rate = Fraction(self._rate).limit_denominator(1001)
+    stream = self._container.add_stream('libx264', rate=rate, options=_QUALITY)
+    stream.width, stream.height = (side + side % 2 for side in self._size)
+    stream.pix_fmt = 'yuv420p'
+    stream.time_base = stream.codec_context.time_base = Fraction(1, _TICKS)
+    # Said in the file, too, else players take others.
+    stream.codec_context.colorspace = Colorspace.ITU709
+    stream.codec_context.color_range = ColorRange.MPEG
+    self._container.start_encoding()  # Opens the file.
+    self._stream = stream
+
+  def _encode(self, picture: np.ndarray, time: float | None) -> None:
     if (picture.shape[1], picture.shape[0]) != self._size:
       picture = cv2.resize(picture, self._size)
-    self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    self._frames += 1
+    odd = [side % 2 for side in self._size]
+    picture = np.pad(picture, ((0, odd[1]), (0, odd[0]), (0, 0)), 'edge')
+    frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(
+      format='yuv420p',
+      dst_colorspace=Colorspace.ITU709,
+      dst_color_range=ColorRange.MPEG,
+    )
+    step = round(_TICKS / self._rate)
+    wanted = self._ticks + step if time is None else round(time * _TICKS)
+    self._ticks = max(wanted, self._ticks + 1, 0)
+    frame.pts, frame.time_base = self._ticks, Fraction(1, _TICKS)
+    self._container.mux(self._stream.encode(frame))
 
   def close(self) -> None:
     """Completes the file.
 
     Raises:
-      UserError: it is not whole; OpenCV does not say of a full disk.
+      UserError: it could not be written to its end.
     """
-    if self._writer is None:
+    if self._container is None:
       return
-    self._writer.release()
-    self._writer = None
-    if _encoded_frames(self._new) < self._frames:
-      self.discard()
-      raise UserError(
-        f'{self._path} could not be written to its end: is the disk full?'
-      )
-    self._new.replace(self._path)
+    try:
+      self._container.mux(self._stream.encode(None))
+      self._container.close()
+      self._container = None
+      self._new.replace(self._path)
+    except _FAILURES as error:
+      raise self._refused(error) from error
 
   def discard(self) -> None:
     """Gives the file up."""
-    if self._writer is not None:
-      self._writer.release()
-      self._writer = None
+    if self._container is not None:
+      container, self._container = self._container, None
+      try:
+        container.close()
+      except _FAILURES:
+        pass  # It is not wanted.
     self._new.unlink(missing_ok=True)
+
+  def _refused(self, error: Exception) -> UserError:
+    self.discard()
+    reason = getattr(error, 'strerror', None) or str(error)
+    if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EFBIG):
+      reason += '; is the disk full?'
+    return UserError(f'{self._path} cannot be written: {reason}')

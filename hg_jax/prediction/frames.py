@@ -88,7 +88,7 @@ class Frame:
     """The name of its picture or its video's."""
     if self.number is None:
       return f'{self.name}_overlay.{settings.draw}'
-    return f'{self.name}_overlay{videos.written_form()[1]}'
+    return f'{self.name}_overlay{videos.WRITTEN_SUFFIX}'
 
   def record(self, settings: Settings) -> dict[str, Any]:
     """Its line of predictions.jsonl."""

@@ -4,13 +4,15 @@ import base64
 import os
 import resource
 import struct
+import types
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from hg_jax.base.errors import UserError
-from hg_jax.media import mp4, videos
+from hg_jax.media import videos
 
 WIDTH, HEIGHT = 80, 60
 
@@ -171,15 +173,13 @@ def test_video_cut_short_is_named_after_its_frames(tmp_path):
 def test_video_of_an_unknown_codec_is_named(tmp_path):
   path = write(tmp_path / 'clip.avi', codec='MJPG')
   path.write_bytes(path.read_bytes().replace(b'MJPG', b'xyzw'))
-  with pytest.raises(
-    UserError, match='clip.avi .*(not a video|lacks its codec)'
-  ):
+  with pytest.raises(UserError, match='clip.avi has a video of a codec'):
     read(path)
 
 
 def test_video_from_a_pipe_is_refused_at_once(tmp_path):
   os.mkfifo(tmp_path / 'clip.mp4')
-  with pytest.raises(UserError, match='clip.mp4 is no file'):
+  with pytest.raises(UserError, match='clip.mp4 is not a file'):
     videos.Video(tmp_path / 'clip.mp4')
 
 
@@ -197,8 +197,7 @@ def test_video_of_any_name_is_read_and_written(name, tmp_path):
   path = folder / os.fsdecode(name)
   plain.rename(path)
   assert len(read(path)) == 20
-  suffix = videos.written_form()[1]
-  target = path.with_name(f'{path.stem}_overlay{suffix}')
+  target = path.with_name(f'{path.stem}_overlay.mp4')
   writer = videos.Writer(target, 10)
   for frame in range(5):
     writer.add(picture(frame))
@@ -207,12 +206,9 @@ def test_video_of_any_name_is_read_and_written(name, tmp_path):
   assert len(read(target)) == 5
 
 
-@pytest.mark.parametrize('codec', ['mp4v', videos.written_form()[0]])
 @pytest.mark.parametrize('rate', [12.5, 29.97003, 66.667, 211.222, 1000.0])
-def test_writer_takes_any_rate(codec, rate, tmp_path, monkeypatch):
-  form = codec, '.mp4' if codec == 'mp4v' else videos.written_form()[1]
-  monkeypatch.setattr(videos, 'written_form', lambda: form)
-  path = tmp_path / f'clip{form[1]}'
+def test_writer_takes_any_rate(rate, tmp_path):
+  path = tmp_path / 'clip.mp4'
   writer = videos.Writer(path, rate)
   for frame in range(30):
     writer.add(picture(frame))
@@ -222,57 +218,53 @@ def test_writer_takes_any_rate(codec, rate, tmp_path, monkeypatch):
     assert len(list(video)) == 30
 
 
-def test_writer_says_when_the_file_is_not_whole(tmp_path):
-  path = tmp_path / f'clip{videos.written_form()[1]}'
-  writer = videos.Writer(path, 10)
-  for frame in range(30):
-    writer.add(picture(frame))
-  # As a full disk leaves it: OpenCV writes on, to nothing.
-  unfinished = next(tmp_path.iterdir())
-  unfinished.unlink()
-  with pytest.raises(UserError, match='is the disk full'):
-    writer.close()
-  assert not list(tmp_path.iterdir())
+def test_writer_keeps_the_times_of_frames(tmp_path):
+  times = [0, 0.1, 0.25, 0.9, 121.0]
+  writer = videos.Writer(tmp_path / 'clip.mp4', 10)
+  for frame, time in enumerate(times):
+    writer.add(picture(frame), time)
+  writer.close()
+  found = [time for time, _ in read(tmp_path / 'clip.mp4')]
+  np.testing.assert_allclose(found, times, atol=1e-4)
 
 
-@pytest.mark.parametrize('codec', ['mp4v', videos.written_form()[0]])
+def test_writer_keeps_colors_and_pads_odd_sizes(tmp_path):
+  writer = videos.Writer(tmp_path / 'clip.mp4', 10)
+  writer.add(picture(9)[1:, 1:])
+  writer.close()
+  ((_, shown),) = read(tmp_path / 'clip.mp4')
+  assert shown.shape == (HEIGHT, WIDTH, 3)
+  for x, y in ((10, 10), (60, 10), (60, 50)):
+    assert np.abs(shown[y, x].astype(int) - picture(9)[y, x]).max() <= 3
+
+
 @pytest.mark.parametrize('kept', [0.3, 0.6, 0.97])
-def test_writer_believes_no_header(codec, kept, tmp_path, monkeypatch):
-  form = codec, '.mp4' if codec == 'mp4v' else videos.written_form()[1]
-  monkeypatch.setattr(videos, 'written_form', lambda: form)
+def test_writer_says_when_the_disk_is_full(kept, tmp_path):
   noise = np.random.default_rng(0).integers(0, 255, (12, 60, 80, 3), np.uint8)
   sizes = resource.getrlimit(resource.RLIMIT_FSIZE)
 
   def attempt():
-    writer = videos.Writer(tmp_path / f'clip{form[1]}', 10)
+    writer = videos.Writer(tmp_path / 'clip.mp4', 10)
     for frame in noise:
       writer.add(frame)
     writer.close()
-    return (tmp_path / f'clip{form[1]}').stat().st_size
+    return (tmp_path / 'clip.mp4').stat().st_size
 
-  # A file of one cluster has its header in its place however full the disk is.
   limit = int(kept * attempt())
+  (tmp_path / 'clip.mp4').unlink()
   resource.setrlimit(resource.RLIMIT_FSIZE, (limit, sizes[1]))
   try:
     with pytest.raises(UserError, match='is the disk full'):
       attempt()
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, sizes)
+  assert not list(tmp_path.iterdir())
 
 
 def test_writer_names_a_folder_it_cannot_write(tmp_path):
-  writer = videos.Writer(tmp_path / 'missing' / 'clip.webm', 10)
-  with pytest.raises(UserError, match='clip.webm cannot be written'):
+  writer = videos.Writer(tmp_path / 'missing' / 'clip.mp4', 10)
+  with pytest.raises(UserError, match='clip.mp4 cannot be written'):
     writer.add(picture(0))
-
-
-@pytest.mark.parametrize('size', [2**63 - 1, 2**64 - 1])
-def test_box_beyond_the_end_is_no_header(size, tmp_path):
-  path = tmp_path / 'clip.mp4'
-  path.write_bytes(struct.pack('>I4sQ', 1, b'free', size) + bytes(99))
-  assert mp4.presentation(path) is None
-  with pytest.raises(UserError, match='clip.mp4 is not a video that'):
-    read(path)
 
 
 # MPEG-2: two interlaced frames of 32 x 32 px, all gray.
@@ -282,11 +274,32 @@ AAABAhMtKUiLSlKREAAAAQAAV//7gAAAAbWBH/OAAAAAAQESbmwAAAECEm5s
 """
 
 
-def test_video_that_opencv_cannot_show_is_named(tmp_path):
+def test_interlaced_video_is_deinterlaced(tmp_path):
   path = tmp_path / 'clip.mpg'
   path.write_bytes(base64.b64decode(INTERLACED))
-  with pytest.raises(UserError, match='clip.mpg is interlaced.*convert it'):
-    read(path)
+  frames = read(path)
+  assert [frame.shape for _, frame in frames] == [(32, 32, 3)] * 2
+  assert all(np.ptp(frame) == 0 for _, frame in frames)
+
+
+def test_interlaced_rows_are_joined(tmp_path):
+  """Fields of a bar that moves show no comb after bwdif."""
+  path = tmp_path / 'bar.mpg'
+  with av.open(str(path), 'w') as container:
+    flags = {'flags': '+ildct+ilme', 'q': '2'}
+    stream = container.add_stream('mpeg2video', rate=25, options=flags)
+    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+    for number in range(8):
+      made = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+      for field in (0, 1):
+        left = 8 * number + 4 * field
+        made[field::2, left : left + 8] = 255
+      frame = av.VideoFrame.from_ndarray(made).reformat(format='yuv420p')
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+  _, frame = read(path)[4]
+  combs = np.abs(np.diff(frame[..., 0].astype(int), axis=0)).max()
+  assert combs < 100
 
 
 def test_video_whose_picture_stays_is_whole(tmp_path):
@@ -301,38 +314,20 @@ def test_video_whose_picture_stays_is_whole(tmp_path):
   assert len(frames) == 8
 
 
-class Clock:
-  """A capture of frames at these times, ms."""
-
-  def __init__(self, times):
-    self._times = iter(times)
-
-  def read(self):
-    self._time = next(self._times, None)
-    return self._time is not None, np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-
-  def get(self, _):
-    return self._time
-
-  def release(self):
-    pass
-
-
 @pytest.mark.parametrize(
   ('said', 'expected'),
   [
-    ([0, 100, 250, 900], [0, 0.1, 0.25, 0.9]),
-    ([0, 0, 0, 0], [0, 0.1, 0.2, 0.3]),
-    # The clock begins anew, as where broadcasts were joined.
-    ([0, 100, 200, 0, 100, 150], [0, 0.1, 0.2, 0.3, 0.4, 0.45]),
-    ([-100, -100, 0, 100], [0, 0.1, 0.2, 0.3]),
-    ([200, 300, 0, 0], [0.2, 0.3, 0.4, 0.5]),
+    ([0, 0.1, 0.25, 0.9], [0, 0.1, 0.25, 0.9]),
+    ([None, None, None], [0, 0.1, 0.2]),
+    # The clock starts again, as where broadcasts were joined.
+    ([0, 0.1, 0.2, 0, 0.1, 0.15], [0, 0.1, 0.2, 0.3, 0.4, 0.45]),
+    ([-0.1, -0.1, 0, 0.1], [0, 0.1, 0.2, 0.3]),
+    ([7.2, 7.3, 7.3], [0, 0.1, 0.2]),
   ],
 )
-def test_times_increase_whatever_the_file_says(said, expected, tmp_path):
-  with videos.Video(write(tmp_path / 'clip.mp4')) as video:
-    video._capture = Clock(said)
-    times = [time for time, _ in video._read()]
+def test_times_rise_from_0(said, expected):
+  frames = [types.SimpleNamespace(time=time) for time in said]
+  times = [time for time, _ in videos._rising(iter(frames), 10)]
   np.testing.assert_allclose(times, expected, atol=1e-9)
 
 
@@ -361,17 +356,13 @@ def test_matroska_is_turned_as_its_first_video_says(tmp_path):
   np.testing.assert_array_equal(read(path)[0][1], plain)
 
 
-def test_flv_is_whole_if_its_last_tag_is(tmp_path):
+def test_flv_is_whole_though_its_sound_goes_on(tmp_path):
   path = write(tmp_path / 'clip.flv', codec='FLV1')
   data = path.read_bytes()
   # How long the file takes, s, sound and all.
   at = data.index(b'duration') + 9
-  data = data[:at] + struct.pack('>d', 20) + data[at + 8 :]
-  path.write_bytes(data)
+  path.write_bytes(data[:at] + struct.pack('>d', 20) + data[at + 8 :])
   assert len(read(path)) == 20
-  path.write_bytes(data[:-9])
-  with pytest.raises(UserError, match='clip.flv is cut short'):
-    read(path)
 
 
 def test_mp4_cut_before_its_header_is_cut_short(tmp_path):
@@ -388,8 +379,3 @@ def test_mp4_of_sound_has_no_video(tmp_path):
   path.write_bytes(path.read_bytes().replace(b'vide', b'soun'))
   with pytest.raises(UserError, match='song.mp4 has no video'):
     videos.Video(path)
-
-
-def test_opencv_waits_for_the_next_picture_of_slides():
-  # Between two pictures a minute apart there are thousands of packets of sound.
-  assert int(os.environ['OPENCV_FFMPEG_READ_ATTEMPTS']) > 10**6
