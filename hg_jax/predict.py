@@ -78,21 +78,7 @@ def define_flags() -> None:
   flags.DEFINE_float(
     'min_score', MIN_SCORE, 'Leave out people, and detections, below it.'
   )
-  flags.DEFINE_enum('format', 'jsonl', list(FORMS), 'What to write, too.')
-  flags.DEFINE_enum(
-    'draw', 'jpg', ['jpg', 'png', 'none'], 'What to draw overlays as.'
-  )
-  flags.DEFINE_integer(
-    'draw_every',
-    None,
-    f'Draw one of so many photos; by default about {_DRAWN:,} in all.',
-    lower_bound=1,
-  )
-  flags.DEFINE_bool('heatmaps', False, 'Draw the heatmaps of images, too.')
-  flags.DEFINE_float(
-    'threshold', tracking.SEEN, 'The least score of a joint that is drawn.'
-  )
-  flags.DEFINE_bool('scores', False, 'Write scores into overlays.')
+  _define_flags_of_drawing()
   flags.DEFINE_bool(
     'flip_test', True, 'Average with the mirrored image; takes twice as long.'
   )
@@ -109,6 +95,24 @@ def define_flags() -> None:
     lower_bound=1,
     upper_bound=1024,
   )
+
+
+def _define_flags_of_drawing() -> None:
+  flags.DEFINE_enum('format', 'jsonl', list(FORMS), 'What to write, too.')
+  flags.DEFINE_enum(
+    'draw', 'jpg', ['jpg', 'png', 'none'], 'What to draw overlays as.'
+  )
+  flags.DEFINE_integer(
+    'draw_every',
+    None,
+    f'Draw one of so many photos; by default about {_DRAWN:,} in all.',
+    lower_bound=1,
+  )
+  flags.DEFINE_bool('heatmaps', False, 'Draw the heatmaps of images, too.')
+  flags.DEFINE_float(
+    'threshold', tracking.SEEN, 'The least score of a joint that is drawn.'
+  )
+  flags.DEFINE_bool('scores', False, 'Write scores into overlays.')
 
 
 def main(argv: list[str]) -> int:

@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / 'README.md').read_text()
+LAYOUT = (ROOT / 'docs/layout.md').read_text()
 
 
 def rooms() -> list[str]:
-  """The packages of the README's layout, top to bottom; commands first."""
-  return re.findall(
-    r'^\| `hg_jax/(\w*)/?`', README.split('\n## Layout')[1], re.M
-  )
+  """The packages of docs/layout.md, top to bottom; commands first."""
+  return re.findall(r'^\| `hg_jax/(\w*)/?`', LAYOUT, re.M)
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -77,17 +75,30 @@ def planted(tmp_path: Path, name: str, line: str) -> dict[str, Path]:
   return paths | {name: copy}
 
 
-def test_readme_layout_lists_every_room():
+def test_layout_lists_every_room():
   assert sorted(rooms()) == sorted({room(name) for name in modules(ROOT)})
 
 
-def test_readme_layout_names_files_that_exist():
-  layout = README.split('\n## Layout')[1]
-  rows = re.findall(r'^\| `(hg_jax/\w*/?)` \| (.*) \|$', layout, re.M)
+def test_layout_names_files_that_exist():
+  rows = re.findall(r'^\| `(hg_jax/\w*/?)` \| (.*) \|$', LAYOUT, re.M)
   assert len(rows) == len(rooms())
   for folder, contents in rows:
     for name in re.findall(r'`(\w+)`', contents):
       assert (ROOT / folder / f'{name}.py').is_file(), f'{folder}{name}'
+
+
+def test_readme_is_short():
+  assert len((ROOT / 'README.md').read_text().splitlines()) <= 170
+
+
+@pytest.mark.parametrize(
+  'page', ['README.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
+)
+def test_links_lead_somewhere(page):
+  text = (ROOT / page).read_text()
+  for link in re.findall(r'\]\(([^)#\s]+)', text):
+    if not link.startswith('http'):
+      assert (ROOT / page).parent.joinpath(link).exists(), link
 
 
 def test_imports_go_down_the_layout():
@@ -143,6 +154,7 @@ def test_mpii_is_imported_by_few_files_below_the_commands():
   assert naming == {
     'hg_jax.annotations.forms',
     'hg_jax.annotations.saved_skeleton',
+    'hg_jax.annotations.squares',
     'hg_jax.evaluation.submission',
   }
 
