@@ -61,7 +61,7 @@ def tiny_run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def tiny_predictor(tiny_run) -> Predictor:
-  return Predictor(tiny_run)
+  return Predictor(tiny_run, finder='none')
 
 
 @pytest.fixture(scope='module')

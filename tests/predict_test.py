@@ -18,11 +18,9 @@ import pytest
 from PIL import Image
 
 from hg_jax import predict
-from hg_jax.annotations.boxes import read_boxes, square
+from hg_jax.annotations.boxes import read_boxes
 from hg_jax.annotations.mpii import SKELETON
-from hg_jax.base import affine
 from hg_jax.base.errors import UserError
-from hg_jax.input import crops as cropping
 from hg_jax.media import images, sources, videos
 from hg_jax.prediction import tracking
 from hg_jax.prediction.frames import Settings
@@ -300,39 +298,6 @@ def test_detections_give_coco_results(tiny_predictor, tmp_path, category):
     'predictions_coco.json',
     'settings.json',
   }
-
-
-def surest(predictor, places):
-  squares = [square(place, 80, 60) for place in places]
-  inputs, to_input = zip(
-    *(cropping.glance_at(PHOTO, *s, predictor.image_size) for s in squares),
-    strict=True,
-  )
-  to_image = np.linalg.inv(to_input)
-  joints, scores, _ = predictor.people(np.stack(inputs), glance=True)
-  best = np.sort(scores, axis=1)[:, 8:].mean(axis=1).argmax()
-  joints = affine.apply(joints[best], to_image[best])
-  return tracking.box_around(joints, scores[best], 80, 60) or places[best]
-
-
-def test_search_looks_at_the_box_of_the_surest_place(tiny_predictor, tmp_path):
-  photo = save(tmp_path / 'photo.png')
-  (plain,), _ = attempt(tiny_predictor, [photo], tmp_path / 'a', search=False)
-  assert plain['people'][0]['box'] == [0, 0, 80, 60]
-  (line,), _ = attempt(tiny_predictor, [photo], tmp_path / 'b')
-  # As told: the whole, and the squares at the left, in the middle, at the
-  # right; then again where it is surest, and closer, as this network is not.
-  places = [(0, 0, 80, 60), *((x, 0, 60, 60) for x in (0, 10, 20))]
-  places = [surest(tiny_predictor, places)]
-  closer = [(x, y, 36, 36) for y in (0, 12, 24) for x in np.linspace(0, 44, 4)]
-  box = surest(tiny_predictor, places + closer)
-  assert line['people'][0]['box'] == pytest.approx(box, abs=0.2)
-  found = tiny_predictor(photo)
-  again = [[j['x'], j['y']] for j in line['people'][0]['joints'].values()]
-  np.testing.assert_allclose(again, found.joints[0], atol=0.02)
-  np.testing.assert_allclose(
-    found.joints, tiny_predictor(photo, found.boxes[0]).joints, atol=1e-3
-  )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Settings:
   heatmaps: bool = False
   threshold: float = tracking.SEEN
   write_scores: bool = False
-  search: Search | None = None
+  search: Search = Search(finder=None)
   track: bool = True
   smooth: bool = False
   batch_size: int = 8
