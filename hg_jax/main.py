@@ -25,9 +25,10 @@ from hg_jax.base.command import (
 )
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, system_errors
-from hg_jax.evaluation import report
+from hg_jax.evaluation import people_report, report
 from hg_jax.input import datasets, records
 from hg_jax.model import people_maps
+from hg_jax.prediction import whole_photos
 from hg_jax.run import bundle, processes, run_config, signals
 from hg_jax.training import train
 
@@ -58,6 +59,12 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'output', None, "Where an evaluation writes; the run's folder by default."
   )
+  flags.DEFINE_bool(
+    'whole_photos',
+    False,
+    'Evaluate on whole photos, in which a finder finds the people.',
+  )
+  flags.DEFINE_string('finder', 'auto', "Of --whole_photos: a run's folder.")
   flags.DEFINE_integer(
     'profile', 0, 'Write a trace of this many steps.', lower_bound=0
   )
@@ -92,7 +99,14 @@ def main(argv: list[str]) -> None:
         )
       )
     with system_errors(output):
-      report.evaluate_run(workdir, config, **evaluation)
+      if FLAGS.whole_photos:
+        whole_photos.evaluate(
+          workdir, config, **evaluation, finder=FLAGS.finder
+        )
+      elif config.task == 'people':
+        people_report.evaluate_run(workdir, config, **evaluation)
+      else:
+        report.evaluate_run(workdir, config, **evaluation)
 
 
 def train_run(

@@ -5,21 +5,18 @@
 
 A SOURCE is an image, a video, a folder of them, a pattern such as
 'a/**/*.jpg', @list.txt or - (a list on standard input), a camera's number or
-URL. Without --workdir the network that comes with the package looks. Without a
-box the whole image is one person; in a video the box follows
-the joints that are found.
+URL. Without --workdir the network that comes with the package looks. Without
+boxes everybody is found; in a video people are followed from frame to frame.
 
 predictions.jsonl   a line per image or frame: its people, their boxes, joints
                     in px of the image and scores; --format adds another form
-NAME_overlay.jpg    the people of an image; NAME_overlay.webm (or .mp4, where
-                    OpenCV has H.264) those of a video
+NAME_overlay.jpg    the people of an image; NAME_overlay.mp4 those of a video
 NAME_heatmaps.png   with --heatmaps: one sheet for each person of an image
 
 Stopped, the same command goes on. Files that cannot be read are named at the
 end, and the exit status is 1.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -33,6 +30,7 @@ from hg_jax.base.errors import UserError
 from hg_jax.media import sources, videos
 from hg_jax.media.sources import Source
 from hg_jax.prediction import pipeline, tracking
+from hg_jax.prediction.finder import MIN_SCORE, Search
 from hg_jax.prediction.frames import Settings
 from hg_jax.prediction.prediction_lines import FORMS, PredictionLines, convert
 from hg_jax.prediction.predictor import Predictor
@@ -67,7 +65,39 @@ def define_flags() -> None:
     'A JSON file, {"photo.jpg": [[x, y, width, height], ...], ...}, COCO '
     "detections, or, for a video, MOT's text.",
   )
-  flags.DEFINE_float('min_score', 0.3, 'Leave out detections below it.')
+  flags.DEFINE_string(
+    'finder',
+    'auto',
+    "The folder of a run that finds people, or 'none': a photo is one person. "
+    'By default the finder that comes with the package, where the joints are '
+    "people's.",
+  )
+  flags.DEFINE_integer(
+    'people', None, 'Find so many at most, the surest.', lower_bound=1
+  )
+  flags.DEFINE_float(
+    'min_score', MIN_SCORE, 'Leave out people, and detections, below it.'
+  )
+  _define_flags_of_drawing()
+  flags.DEFINE_bool(
+    'flip_test', True, 'Average with the mirrored image; takes twice as long.'
+  )
+  flags.DEFINE_bool(
+    'track', True, 'In videos, let boxes follow the joints that are found.'
+  )
+  flags.DEFINE_bool(
+    'smooth', False, 'In videos, smooth the joints of tracks (One-Euro).'
+  )
+  flags.DEFINE_integer(
+    'batch_size',
+    8,
+    'People that the network takes at a time.',
+    lower_bound=1,
+    upper_bound=1024,
+  )
+
+
+def _define_flags_of_drawing() -> None:
   flags.DEFINE_enum('format', 'jsonl', list(FORMS), 'What to write, too.')
   flags.DEFINE_enum(
     'draw', 'jpg', ['jpg', 'png', 'none'], 'What to draw overlays as.'
@@ -83,27 +113,6 @@ def define_flags() -> None:
     'threshold', tracking.SEEN, 'The least score of a joint that is drawn.'
   )
   flags.DEFINE_bool('scores', False, 'Write scores into overlays.')
-  flags.DEFINE_bool(
-    'flip_test', True, 'Average with the mirrored image; takes twice as long.'
-  )
-  flags.DEFINE_bool(
-    'search',
-    True,
-    'Where no box is given, look for the person; else at the whole image.',
-  )
-  flags.DEFINE_bool(
-    'track', True, 'In videos, let boxes follow the joints that are found.'
-  )
-  flags.DEFINE_bool(
-    'smooth', False, 'In videos, smooth the joints of tracks (One-Euro).'
-  )
-  flags.DEFINE_integer(
-    'batch_size',
-    8,
-    'People that the network takes at a time.',
-    lower_bound=1,
-    upper_bound=1024,
-  )
 
 
 def main(argv: list[str]) -> int:
@@ -124,6 +133,7 @@ def main(argv: list[str]) -> int:
   predictor = Predictor(
     FLAGS.workdir,
     which=FLAGS.checkpoint,
+    finder=FLAGS.finder,
     flip_test=FLAGS.flip_test,
     batch_size=FLAGS.batch_size,
   )
@@ -137,7 +147,7 @@ def main(argv: list[str]) -> int:
     predictor,
     found,
     boxes,
-    _settings(found),
+    _settings(found, predictor),
     predictions,
     form=FLAGS.format,
   )
@@ -146,10 +156,9 @@ def main(argv: list[str]) -> int:
 def _silence() -> None:
   """Silences the decoders about broken files; we name these ourselves."""
   cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-  os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'  # AV_LOG_QUIET
 
 
-def _settings(found: list[Source]) -> Settings:
+def _settings(found: list[Source], predictor: Predictor) -> Settings:
   photos = sum(not videos.is_video(source) for source in found)
   return Settings(
     draw=FLAGS.draw,
@@ -157,7 +166,9 @@ def _settings(found: list[Source]) -> Settings:
     heatmaps=FLAGS.heatmaps,
     threshold=FLAGS.threshold,
     write_scores=FLAGS.scores,
-    search=FLAGS.search,
+    search=Search(
+      finder=predictor.finder, min_score=FLAGS.min_score, most=FLAGS.people
+    ),
     track=FLAGS.track,
     smooth=FLAGS.smooth,
     # A single photo is done sooner by a program of its own.
@@ -173,7 +184,8 @@ def _what_lines_depend_on(predictor: Predictor, boxes: Boxes) -> dict:
     'box': FLAGS.box,
     'boxes': FLAGS.boxes and f'{FLAGS.boxes} ({boxes.crc32:08x})',
     'min_score': FLAGS.min_score,
-    'search': FLAGS.search,
+    'finder': FLAGS.finder,
+    'people': FLAGS.people,
     'track': FLAGS.track,
     'smooth': FLAGS.smooth,
   }

@@ -190,6 +190,7 @@ def test_mpii_is_imported_by_few_files_below_the_commands():
   assert naming == {
     'hg_jax.annotations.forms',
     'hg_jax.annotations.saved_skeleton',
+    'hg_jax.annotations.squares',
     'hg_jax.evaluation.submission',
   }
 

@@ -12,7 +12,7 @@ from hg_jax.annotations.boxes import Person
 from hg_jax.media import videos
 from hg_jax.media.sources import Source
 from hg_jax.prediction import tracking
-from hg_jax.prediction.search import Search
+from hg_jax.prediction.finder import Search
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Settings:
     heatmaps: draw a sheet for each person of a photo, too.
     threshold: the least score of a joint that is drawn.
     write_scores: write scores beside joints.
-    search: look for the person first, where no box was given.
+    search: how people are looked for where no boxes are given.
     track: in videos, let boxes follow the joints found.
     smooth: smooth the joints of tracks over time.
     batch_size: people that the network takes at a time.
@@ -36,7 +36,7 @@ class Settings:
   heatmaps: bool = False
   threshold: float = tracking.SEEN
   write_scores: bool = False
-  search: bool = True
+  search: Search | None = None
   track: bool = True
   smooth: bool = False
   batch_size: int = 8
@@ -67,7 +67,8 @@ class Frame:
   recorded: dict[str, Any] | None = None
   picture: np.ndarray | None = None  # u8[height, width, 3] RGB
   shape: tuple[int, int] = (0, 0)  # its height and width
-  search: Search | None = None  # for its person
+  to_find: bool = False  # its people are to be looked for
+  to_track: bool = False  # its people follow from the frame before
   people: list[Person] | None = None
   image_id: int | None = None  # COCO's
   inputs: np.ndarray | None = None  # u8[P, S, S, 3] RGB
@@ -79,10 +80,16 @@ class Frame:
   name: str | None = None  # of its pictures; None: not drawn
   drawn: np.ndarray | None = None  # u8[..., ..., 3] RGB
 
-  @property
-  def to_track(self) -> bool:
-    """Whether its people's boxes follow from the frame before."""
-    return self.number is not None and self.people is None
+  def keep(self, rows: list[int]) -> None:
+    """Keeps these of its people, in this order."""
+    if self.found is not None:
+      self.found = [self.found[row] for row in rows]
+    if self.people is not None and not self.recorded:
+      self.people = [self.people[row] for row in rows]
+    self.joints, self.scores = self.joints[rows], self.scores[rows]
+    for name in ('inputs', 'heatmaps'):
+      if (values := getattr(self, name)) is not None:
+        setattr(self, name, values[rows])
 
   def overlay(self, settings: Settings) -> str:
     """The name of its picture or its video's."""

@@ -13,22 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from hg_jax.annotations.boxes import PERSON, Box, Boxes, Person
+from hg_jax.annotations.boxes import PERSON, Boxes
 from hg_jax.base import affine, threads
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.media import images, videos
 from hg_jax.media.sources import Source
+from hg_jax.prediction import tracking
 from hg_jax.prediction.frame_album import FrameAlbum
 from hg_jax.prediction.frames import Frame, Settings
 from hg_jax.prediction.prediction_lines import PredictionLines
-from hg_jax.prediction.predictor import Predictor, to_json
-from hg_jax.prediction.search import Search
-from hg_jax.prediction.tracking import Track
+from hg_jax.prediction.predictor import Predictor, color_text, to_json
+from hg_jax.prediction.tracking import Tracks
 
 _THREADS = max(len(os.sched_getaffinity(0)), 2)
 _AHEAD = 4  # frames of a video that are decoded before they are used
-_CLOSER_EVERY = 10  # frames in which a video's person was not found
 _HELD = 2**28  # bytes, about, of photos in which people are searched for
 
 
@@ -48,15 +47,15 @@ def run(
   if settings.smooth:  # The filter's state is not in the lines.
     predictions.drop(sources)
   with FrameAlbum(predictions, settings, predictor.skeleton) as album:
-    finder = _Finder(predictor, boxes, settings, album)
+    stages = _Stages(predictor, boxes, settings, album)
     frames = threads.read_ahead(
       _frames(sources, boxes, predictions), ahead=_AHEAD
     )
     loaded = threads.map_ahead(
-      finder.load, frames, threads=_THREADS, ahead=_THREADS + 1
+      stages.load, frames, threads=_THREADS, ahead=_THREADS + 1
     )
     drawn = threads.map_ahead(
-      album.draw, finder.find(loaded), threads=_THREADS, ahead=_THREADS
+      album.draw, stages.find(loaded), threads=_THREADS, ahead=_THREADS
     )
     yield from threads.map_ahead(album.add, drawn, threads=1, ahead=_AHEAD)
 
@@ -92,7 +91,7 @@ def _frames(
     yield Frame(source=source, index=index, is_end=True, problem=problem)
 
 
-class _Finder:
+class _Stages:
   """The stages from a frame's pixels to its people."""
 
   def __init__(
@@ -106,7 +105,7 @@ class _Finder:
     self._boxes = boxes
     self._settings = settings
     self._album = album
-    self._tracks: list[Track] | None = None  # of the video being predicted
+    self._tracks: Tracks | None = None  # of the video being predicted
 
   def load(self, frame: Frame) -> Frame:
     """Reads a photo, and cuts out the people whose boxes are known."""
@@ -115,21 +114,17 @@ class _Finder:
     try:
       if frame.number is None:
         frame.picture = images.read_upright(frame.source)
-      picture = frame.picture
-      frame.shape = picture.shape[:2]
+      frame.shape = frame.picture.shape[:2]
       self._album.resize(frame)
       frame.image_id = self._boxes.image_id(frame.source)
       if self._boxes.frames is not None and frame.number is not None:
         frame.people = self._boxes.frames.get(frame.number, [])
       elif frame.number is None or not self._settings.track:
-        frame.people = self._people_of(frame)
-      if frame.to_track or frame.recorded:
-        return frame
-      if self._searches(frame):
-        size = self._predictor.image_size
-        frame.search = Search(picture, size)
-        frame.inputs, frame.input_to_image = frame.search.look()
+        frame.people = self._boxes.of(frame.source)
+        frame.to_find = frame.people is None and not frame.recorded
       else:
+        frame.to_track = True
+      if frame.people is not None and not frame.recorded:
         self._look_at_people(frame)
         frame.picture = None  # It may have 100 megapixels.
     except UserError as error:
@@ -138,44 +133,32 @@ class _Finder:
       frame.problem = message if named else f'{frame.source}: {message}'
     return frame
 
-  def _people_of(self, frame: Frame) -> list[Person]:
-    people = self._boxes.of(frame.source)
-    if people is None:
-      height, width = frame.shape
-      people = [Person((0.0, 0.0, float(width), float(height)))]
-    return people
-
-  def _searches(self, frame: Frame) -> bool:
-    boxes = self._boxes
-    has_boxes = boxes.frames is not None or boxes.of(frame.source) is not None
-    return self._settings.search and not has_boxes
-
   def _look_at_people(self, frame: Frame) -> None:
     frame.inputs, frame.input_to_image = self._predictor.look(
       frame.picture, [person.box for person in frame.people]
     )
 
   def find(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Runs the network, a batch of people at a time."""
+    """Runs the networks, a batch of people at a time."""
     waiting, people, held = [], 0, 0
     for frame in frames:
-      single = frame.to_track or frame.is_end
       waiting.append(frame)
-      if frame.inputs is not None:
-        people += 1 if frame.search else len(frame.people)
+      people += 1 if frame.to_find else len(frame.people or ())
       held += 0 if frame.picture is None else frame.picture.nbytes
       full = people >= self._settings.batch_size or held > _HELD
-      if full or single or len(waiting) > 64:
+      if full or frame.to_track or frame.is_end or len(waiting) > 64:
         yield from self._find_batch(waiting)
         waiting, people, held = [], 0, 0
     yield from self._find_batch(waiting)
 
   def _find_batch(self, frames: list[Frame]) -> Iterator[Frame]:
-    size = self._settings.batch_size
+    sought = [f for f in frames if f.to_find and not f.problem]
+    found = self._settings.search.people([f.picture for f in sought])
+    for frame, frame.people in zip(sought, found, strict=True):
+      self._look_at_people(frame)
     new = [f for f in frames if f.inputs is not None and not f.problem]
-    self._search([frame for frame in new if frame.search])
     if new:
-      self._run_network(new, size)
+      self._run_network(new, self._settings.batch_size)
     for frame in frames:
       if frame.is_end:
         self._tracks = None
@@ -184,30 +167,14 @@ class _Finder:
           self._complete(frame)
         except UserError as error:  # a box outside the video's frame
           frame.problem = f'{frame.source}: {error}'
-      frame.picture = frame.search = None
+      frame.picture = None
       yield frame
 
-  def _search(self, frames: list[Frame]) -> None:
-    """Looks where a person is, as `Predictor.search` does for one photo."""
-    while frames:
-      self._run_network(frames, self._settings.batch_size, glance=True)
-      for frame in frames:
-        frame.search.tell(frame.joints, frame.scores)
-        if frame.search.box is None:
-          frame.inputs, frame.input_to_image = frame.search.look()
-        else:
-          frame.people = [Person(frame.search.box)]
-          self._look_at_people(frame)
-      frames = [frame for frame in frames if frame.search.box is None]
-
-  def _run_network(
-    self, frames: list[Frame], size: int | None, *, glance: bool = False
-  ) -> None:
+  def _run_network(self, frames: list[Frame], size: int | None) -> None:
     joints, scores, maps = self._predictor.people(
       np.concatenate([frame.inputs for frame in frames]),
       size=size,
-      heatmaps=self._settings.heatmaps and not glance,
-      glance=glance,
+      heatmaps=self._settings.heatmaps,
     )
     start = 0
     for frame in frames:
@@ -218,40 +185,40 @@ class _Finder:
 
   def _complete(self, frame: Frame) -> None:
     """Makes a line's people of what was found; moves the tracks' boxes."""
-    to_track = frame.to_track
-    if to_track and self._tracks is None:
-      self._tracks = [
-        Track(box, number, smooth=self._settings.smooth)
-        for number, box in enumerate(self._starts(frame), 1)
-      ]
+    if frame.to_track:
+      self._look_at_tracks(frame)
     if frame.recorded:
       frame.found = frame.recorded['people']
     else:
-      if to_track:
-        frame.people = [
-          Person(t.box or self._search_again(frame), id=t.id)
-          for t in self._tracks
-        ]
-        self._look_at_people(frame)
-        self._run_network([frame], size=None)
+      if frame.to_find and self._settings.search.finder:
+        frame.keep(tracking.distinct(frame.joints, frame.scores))
       frame.found = self._to_json(frame)
     # From here on as a line has them, so that a call that goes on where
     # another was stopped finds the same.
     frame.joints, frame.scores = _arrays(frame.found, self._predictor.skeleton)
-    if to_track:
+    if frame.to_track:
       self._follow(frame)
     self._album.name(frame)
 
-  def _search_again(self, frame: Frame) -> Box:
-    # A minute with nobody in sight should not take an hour.
-    closer = frame.number % _CLOSER_EVERY == 0
-    return self._predictor.search(frame.picture, closer=closer)
+  def _look_at_tracks(self, frame: Frame) -> None:
+    """Looks at the people of a video where they are to be in this frame."""
+    search = self._settings.search
+    if self._tracks is None:
+      self._tracks = Tracks(self._starts(frame), most=search.most)
+    found = None
+    if self._tracks.to_find(frame.number):
+      (found,) = search.finder([frame.picture], min_score=search.min_score)
+    frame.people = self._tracks.people(found)
+    if not frame.recorded:
+      self._look_at_people(frame)
+      self._run_network([frame], size=None)
 
-  def _starts(self, frame: Frame) -> list[Box | None]:
-    """Where the tracks of a video begin; None: to be searched for."""
-    if self._searches(frame):
-      return [None]
-    return [person.box for person in self._people_of(frame)]
+  def _starts(self, frame: Frame) -> list[tuple] | None:
+    """Returns the boxes that a video begins with; None: people are found."""
+    people = self._boxes.of(frame.source)
+    if people is None and self._settings.search.finder is None:
+      (people,) = self._settings.search.people([frame.picture])
+    return None if people is None else [person.box for person in people]
 
   def _to_json(self, frame: Frame) -> list[dict[str, Any]]:
     ids = [
@@ -270,17 +237,23 @@ class _Finder:
     return found
 
   def _follow(self, frame: Frame) -> None:
+    """Keeps those who were seen in a frame, with the numbers of tracks."""
     height, width = frame.shape
-    for i, track in enumerate(self._tracks):
-      joints = track.update(
-        frame.joints[i], frame.scores[i], frame.time, width, height
-      )
+    if frame.recorded:
+      ids = [person['id'] for person in frame.found]
+    else:
+      ids = [person.id for person in frame.people]
+    seen = self._tracks.follow(ids, frame.joints, frame.scores, width, height)
+    frame.keep([row for row, _ in seen])
+    for n, (person, (_, track)) in enumerate(
+      zip(frame.found, seen, strict=True)
+    ):
+      person |= {'id': track.id, 'color': color_text(track.id)}
       if self._settings.smooth:
-        frame.joints[i] = np.round(joints, 2)
+        frame.joints[n] = track.smoothed(frame.joints[n], frame.time)
+        frame.joints[n] = np.round(frame.joints[n], 2)
         for joint, (x, y) in zip(
-          frame.found[i]['joints'].values(),
-          frame.joints[i].tolist(),
-          strict=True,
+          person['joints'].values(), frame.joints[n].tolist(), strict=True
         ):
           joint |= {'x': x, 'y': y}
 

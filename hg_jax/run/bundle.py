@@ -4,8 +4,8 @@
   config.json   the settings and the skeleton that it was trained with
 
 A folder of the two serves wherever a run's folder is asked for its weights:
-to predict, evaluate, export or begin from. One comes with the package, under
-the name 'box'.
+to predict, evaluate, export or begin from. Two come with the package: 'box'
+finds joints, 'finder' finds people.
 """
 
 import io
@@ -22,14 +22,15 @@ from hg_jax.base.errors import UserError, cannot_be_read, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.run import run_config
 
-BOX = 'box'
+BOX, FINDER = 'box', 'finder'
 _FILE = 'weights.npz'
-_IN_THE_BOX = Path(__file__).parents[1] / 'weights' / 'person128'
+_WEIGHTS = Path(__file__).parents[1] / 'weights'
+_IN_THE_BOX = {BOX: _WEIGHTS / 'person128', FINDER: _WEIGHTS / 'people192'}
 
 
 def folder_of(workdir: str | Path) -> Path:
-  """The folder of a run, or of the network in the box under its name."""
-  return _IN_THE_BOX if workdir == BOX else files.expand_home(workdir)
+  """Returns the folder of a run, or of a network in the box under its name."""
+  return _IN_THE_BOX.get(str(workdir)) or files.expand_home(workdir)
 
 
 def is_bundle(folder: Path) -> bool:
