@@ -5,7 +5,7 @@ Source: ours. Two stacks learn at 64 px first, where a step takes a third of
   of the last. Wide joints (sigma) shorten the plateau at the start. At first
   three of five people are LSP-extended's; at last three of four are MPII's,
   whose joints were marked with more care.
-Expected: the first table of README.md.
+Expected: the first table of docs/results.md.
 Time: 15, 80 and 60 minutes on 2 CPU cores.
 
   flags="--config.model.stacks=2 --config.data.sigma=2

@@ -1,10 +1,10 @@
-"""Makes the README's tables of results anew, and the report's figures.
+"""Makes the tables of README and docs/results.md, and the report's figures.
 
   python launch/results.py
 
 Of the files in results/: box/*.json, which `launch/box.sh` writes, and
 experiments/*.json, which `launch/experiments.sh` does. Writes results/box.md
-and experiments.md, which the README quotes; figure7 and figure8 of the
+and experiments.md, which docs/results.md quotes; figure7 and figure8 of the
 experiments, with tables, in results/experiments/; and results/figure9.jpg,
 people drawn by the package with what the network in the box finds.
 """
@@ -122,6 +122,24 @@ def table_of_the_box() -> str:
     totals = [result.get('totals', {}).get(total) for total in TOTALS]
     numbers = [*groups, sum(groups) / len(groups), *totals]
     lines.append([name, *('' if x is None else f'{x:.1f}' for x in numbers)])
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def first_table() -> str:
+  """The totals of the network in the box and of others, for the README."""
+  head, line, *rows = [
+    [cell.strip() for cell in row.strip('|').split('|')]
+    for row in table_of_the_box().splitlines()
+  ]
+  names = {
+    head[0]: head[0],
+    'these six': 'six limb joints',
+    '`all_joints`': '`all_joints`',
+    '`standard`': '`standard`',
+  }
+  columns = [head.index(name) for name in names]
+  lines = [list(names.values())]
+  lines += [[row[column] for column in columns] for row in (line, *rows)]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Rooms import only from the rooms below, and no files in a circle."""
+"""Rooms import only from the rooms below; the pages name what exists."""
 
 import ast
 import graphlib
@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYOUT = (ROOT / 'docs/layout.md').read_text()
+README = ROOT / 'README.md'
+PAGES = [README, *sorted((ROOT / 'docs').glob('*.md'))]
+LAYOUT = (ROOT / 'docs' / 'layout.md').read_text().split('\n## Rooms')[1]
 
 
 def rooms() -> list[str]:
-  """The packages of docs/layout.md, top to bottom; commands first."""
-  return re.findall(r'^\| `hg_jax/(\w*)/?`', LAYOUT, re.M)
+  """The packages of the layout's table, top to bottom; commands first."""
+  return [folder for folder, _ in rows()]
+
+
+def rows() -> list[tuple[str, str]]:
+  """The layout's table of rooms: each package, and what is in its files."""
+  table = LAYOUT.split('\n\n')[1]
+  return re.findall(r'^\| `hg_jax/(\w*)/?` \| (.*) \|$', table, re.M)
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -80,25 +88,53 @@ def test_layout_lists_every_room():
 
 
 def test_layout_names_files_that_exist():
-  rows = re.findall(r'^\| `(hg_jax/\w*/?)` \| (.*) \|$', LAYOUT, re.M)
-  assert len(rows) == len(rooms())
-  for folder, contents in rows:
-    for name in re.findall(r'`(\w+)`', contents):
-      assert (ROOT / folder / f'{name}.py').is_file(), f'{folder}{name}'
+  for folder, contents in rows():
+    names = re.findall(r'`(\w+)`', contents)
+    assert names, folder
+    for name in names:
+      path = ROOT / 'hg_jax' / folder / f'{name}.py'
+      assert path.is_file(), path
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_pages_name_files_that_exist(page):
+  named = re.findall(
+    r'\b(?:hg_jax|configs|launch|tests)/[a-z0-9_/]+\.(?:py|sh)\b',
+    page.read_text(),
+  )
+  for name in named:
+    assert (ROOT / name).is_file(), name
+
+
+def anchors(page: Path) -> set[str]:
+  """The names by which GitHub links to a page's headings."""
+  headings = re.findall(r'^#+ (.*)$', without_code(page), re.M)
+  plain = (re.sub(r'[^\w\- ]', '', heading.lower()) for heading in headings)
+  return {heading.replace(' ', '-') for heading in plain}
+
+
+def without_code(page: Path) -> str:
+  return re.sub(r'^```.*?^```', '', page.read_text(), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_to_files_and_headings(page):
+  links = re.findall(r'\]\(([^)\s]+)\)', without_code(page))
+  for link in (link for link in links if '://' not in link):
+    path, _, anchor = link.partition('#')
+    target = page.parent / path if path else page
+    assert target.exists(), link
+    assert not anchor or anchor in anchors(target), link
+
+
+def test_readme_links_to_every_page():
+  text = README.read_text()
+  for page in PAGES[1:]:
+    assert f'](docs/{page.name})' in text, page.name
 
 
 def test_readme_is_short():
-  assert len((ROOT / 'README.md').read_text().splitlines()) <= 170
-
-
-@pytest.mark.parametrize(
-  'page', ['README.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
-)
-def test_links_lead_somewhere(page):
-  text = (ROOT / page).read_text()
-  for link in re.findall(r'\]\(([^)#\s]+)', text):
-    if not link.startswith('http'):
-      assert (ROOT / page).parent.joinpath(link).exists(), link
+  assert len(README.read_text().splitlines()) <= 170
 
 
 def test_imports_go_down_the_layout():
