@@ -66,6 +66,10 @@ def define_flags() -> None:
     "What a COCO file's errors are measured in: the longer side of the box, "
     'or the torso.',
   )
+  _define_flags_of_records()
+
+
+def _define_flags_of_records() -> None:
   flags.DEFINE_string(
     'data_dir', 'data/mpii', 'Where to write; what --config.data.dir reads.'
   )
