@@ -11,15 +11,13 @@ the joints that are found.
 
 predictions.jsonl   a line per image or frame: its people, their boxes, joints
                     in px of the image and scores; --format adds another form
-NAME_overlay.jpg    the people of an image; NAME_overlay.webm (or .mp4, where
-                    OpenCV has H.264) those of a video
+NAME_overlay.jpg    the people of an image; NAME_overlay.mp4 those of a video
 NAME_heatmaps.png   with --heatmaps: one sheet for each person of an image
 
 Stopped, the same command goes on. Files that cannot be read are named at the
 end, and the exit status is 1.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -144,9 +142,8 @@ def main(argv: list[str]) -> int:
 
 
 def _silence() -> None:
-  """Silences the decoders about broken files; we name these ourselves."""
+  """Silences OpenCV about broken files; we name these ourselves."""
   cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-  os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'  # AV_LOG_QUIET
 
 
 def _settings(found: list[Source]) -> Settings:

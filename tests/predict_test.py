@@ -23,7 +23,7 @@ from hg_jax.annotations.mpii import SKELETON
 from hg_jax.base import affine
 from hg_jax.base.errors import UserError
 from hg_jax.input import crops as cropping
-from hg_jax.media import images, sources, videos
+from hg_jax.media import images, sources, video_writer, videos
 from hg_jax.prediction import tracking
 from hg_jax.prediction.frames import Settings
 from hg_jax.prediction.prediction_lines import PredictionLines
@@ -418,18 +418,6 @@ def test_video_begins_with_a_search_and_searches_who_is_lost(
     assert box == pytest.approx(expected, abs=0.02)
 
 
-@pytest.mark.parametrize(
-  ('source', 'complaint'),
-  [
-    ('97', 'there is no camera 97'),
-    ('http://localhost:9/a.mp4', 'http://localhost:9/a.mp4 cannot be reached'),
-  ],
-)
-def test_streams_that_are_not_there_are_named(source, complaint):
-  with pytest.raises(UserError, match=complaint):
-    videos.Video(source)
-
-
 def test_tracks_of_a_file_keep_their_numbers(tiny_predictor, tmp_path):
   video(tmp_path / 'clip.avi', frames=3)
   path = tmp_path / 'mot.txt'
@@ -506,7 +494,7 @@ def test_video_that_cannot_be_written_is_predicted_and_drawn_later(
     raise UserError('the disk is full')
 
   with monkeypatch.context() as patch:
-    patch.setattr(videos.Writer, step, refuse)
+    patch.setattr(video_writer.VideoWriter, step, refuse)
     lines, problems = attempt(tiny_predictor, given, output)
   assert len(lines) == 4 and problems == ['the disk is full']
   overlay = output / lines[0]['overlay']

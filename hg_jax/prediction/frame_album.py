@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.media import videos
+from hg_jax.media import video_writer
 from hg_jax.pictures import album, figures, heatmap_sheets
 from hg_jax.prediction.frames import Frame, Settings
 from hg_jax.prediction.prediction_lines import PredictionLines
@@ -27,7 +27,7 @@ class FrameAlbum:
       name.rpartition('_overlay')[0] for name in predictions.overlays
     )
     self._video = None, ''  # the one being predicted, and its name
-    self._writer: videos.Writer | None = None
+    self._writer: video_writer.VideoWriter | None = None
     self._problem = None  # of the video being written
 
   def __enter__(self) -> 'FrameAlbum':
@@ -108,8 +108,8 @@ class FrameAlbum:
       elif frame.drawn is not None and self._problem is None:
         if self._writer is None:
           path = self._folder / frame.overlay(self._settings)
-          self._writer = videos.Writer(path, frame.rate)
-        self._writer.add(frame.drawn)
+          self._writer = video_writer.VideoWriter(path, frame.rate)
+        self._writer.add(frame.drawn, frame.time)
     except UserError as error:
       self._problem = str(error)
     if frame.is_end and self._problem is not None:

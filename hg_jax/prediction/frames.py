@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hg_jax.annotations.boxes import Person
-from hg_jax.media import videos
+from hg_jax.media import video_writer
 from hg_jax.media.sources import Source
 from hg_jax.prediction import tracking
 from hg_jax.prediction.search import Search
@@ -88,7 +88,7 @@ class Frame:
     """The name of its picture or its video's."""
     if self.number is None:
       return f'{self.name}_overlay.{settings.draw}'
-    return f'{self.name}_overlay{videos.written_form()[1]}'
+    return f'{self.name}_overlay{video_writer.SUFFIX}'
 
   def record(self, settings: Settings) -> dict[str, Any]:
     """Its line of predictions.jsonl."""

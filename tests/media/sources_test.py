@@ -81,7 +81,7 @@ def test_cameras_and_urls_are_no_files():
 
 
 def test_output_is_never_a_source(photos):
-  for name in 'b_overlay.jpg b_heatmaps_2.png clip_overlay.webm'.split():
+  for name in 'b_overlay.jpg b_heatmaps_2.png clip_overlay.mp4'.split():
     (photos / name).touch()
   found = names(sources.find([str(photos)], output=photos), photos)
   assert found == ['a.PNG', 'b.jpg', 'c.heic', 'clip.MTS']
