@@ -24,7 +24,7 @@ _TICKS = 90_000  # a second; MPEG's clock
 
 
 class VideoWriter:
-  """Writes H.264 in MP4, all frames in the size of the first frame.
+  """Writes H.264 in MP4; all frames get the size of the first one.
 
   The file gets its name when it is complete.
   """
@@ -52,7 +52,7 @@ class VideoWriter:
         self._start(*picture.shape[:2])
       if picture.shape[:2] != self._size:
         picture = cv2.resize(picture, self._size[::-1])
-      # H.264 of this form has even sizes only.
+      # H.264 with half the resolution of colors needs even sizes.
       bottom, right = (side % 2 for side in self._size)
       if bottom or right:
         picture = np.pad(picture, ((0, bottom), (0, right), (0, 0)), 'edge')
@@ -68,20 +68,20 @@ class VideoWriter:
 
   def _start(self, height: int, width: int) -> None:
     self._size = height, width
-    # The index in front, so that browsers play while they load.
+    # With its index in front, browsers play it while they load it.
     self._container = av.open(
       f'file:{self._new}', 'w', options={'movflags': 'faststart'}
     )
     self._stream = self._container.add_stream(
       'libx264',
-      rate=Fraction(self._rate).limit_denominator(1001),
+      rate=Fraction(self._rate).limit_denominator(100_000),
       options={'preset': 'veryfast', 'crf': '20'},
     )
     codec = self._stream.codec_context
     codec.width, codec.height = width + width % 2, height + height % 2
     codec.pix_fmt, codec.time_base = 'yuv420p', Fraction(1, _TICKS)
     codec.thread_type = 'AUTO'
-    # Without all of these, players guess, and shift the colors.
+    # Players that have to guess these shift the colors.
     codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
     codec.color_primaries = ColorPrimaries.BT709
     codec.color_trc = ColorTrc.BT709
@@ -102,7 +102,7 @@ class VideoWriter:
       self._new.replace(self._path)
 
   def discard(self) -> None:
-    """Gives the file up."""
+    """Stops writing, and leaves no file."""
     if self._container is not None:
       with contextlib.suppress(av.FFmpegError):
         self._container.close()

@@ -161,13 +161,8 @@ class Video:
         f'{source} has no frame that can be decoded: it is cut short, damaged, '
         'or of a codec that FFmpeg lacks.'
       )
-    if is_file and (
-      self._packets < self._fewest
-      or self._end < self._least_end
-      or any(self._last_is_cut.values())
-      or _is_cut_matroska(source)
-    ):
-      of = f' of {self._promised}' if self._promised else ''
+    if self._packets < self._fewest or (is_file and self._lacks_its_end()):
+      of = f' of {self._promised}' if self._promised > count else ''
       raise UserError(
         f'{source} is cut short: {count} frames{of} could be read; fetch it '
         'again.'
@@ -177,6 +172,13 @@ class Video:
         f'{source} is damaged: of {count} frames {max(self._damaged, 1)} are '
         'not whole; fetch it again.'
       )
+
+  def _lacks_its_end(self) -> bool:
+    return (
+      self._end < self._least_end
+      or any(self._last_is_cut.values())
+      or _is_cut_matroska(self._source)
+    )
 
 
 def _open_file(path: Path) -> av.container.InputContainer:
@@ -198,19 +200,24 @@ def _open_file(path: Path) -> av.container.InputContainer:
 
 def _open_stream(source: str) -> av.container.InputContainer:
   """Opens a URL or a camera, by FFmpeg's name of it on each system."""
-  form, name = None, source
-  if source.isdecimal() and sys.platform == 'linux':
+  form, name, options = None, source, {}
+  if not source.isdecimal():
+    options = {'rtsp_flags': 'prefer_tcp'}  # as UDP loses packets
+  elif sys.platform == 'linux':
     form, name = 'v4l2', f'/dev/video{source}'
-  elif source.isdecimal() and sys.platform == 'darwin':
+  elif sys.platform == 'darwin':
     form = 'avfoundation'
-  elif source.isdecimal():
+    options = {'framerate': '30'}  # FFmpeg's 29.97 is refused by many
+  else:
     # DirectShow knows cameras by names.
     cameras = av.device.enumerate_input_devices('dshow')
     names = [c.name for c in cameras if 'video' in c.media_types]
     form = 'dshow'
     name = f'video={dict(enumerate(names)).get(int(source), source)}'
   try:
-    return av.open(name, format=form, timeout=TIMEOUT, **_TITLES)
+    return av.open(
+      name, format=form, options=options, timeout=TIMEOUT, **_TITLES
+    )
   except av.FFmpegError as error:
     reason = _reason(error)
     raise UserError(
