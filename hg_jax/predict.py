@@ -154,7 +154,7 @@ def main(argv: list[str]) -> int:
 
 
 def _silence() -> None:
-  """Silences the decoders about broken files; we name these ourselves."""
+  """Silences OpenCV about broken files; we name these ourselves."""
   cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 

@@ -8,15 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import (
-  EpsImagePlugin,
-  Image,
-  ImageFile,
-  PngImagePlugin,
-  UnidentifiedImageError,
-)
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from hg_jax.base import files
 from hg_jax.base.errors import UserError
 
 try:
@@ -31,29 +24,28 @@ SUFFIXES = (
   '.pnm .ppm .tif .tiff .webp'
 ).split()
 
-# More is refused before it is decoded: 1 GB in memory. A phone's 108
-# megapixels are fewer.
+# Larger images are refused before they are decoded: this is 1 GB in memory. A
+# phone's largest photos have 108 megapixels.
 MAX_PIXELS = 125_000_000
 _MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits
-# Pillow warns of fewer than these, and of EXIF data that cannot be read.
+# Pillow warns at a lower limit, and about unreadable EXIF data.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 warnings.filterwarnings('ignore', module='PIL')
-
-_ORIENTATION = 0x0112  # EXIF
-# How OpenCV flips stored pixels of an orientation, after those of 5 to 8 were
-# transposed, to show them upright.
-_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
-_WHITE_IS_ZERO = 0  # of TIFF's photometric interpretations
-_PHOTOMETRIC, _BITS, _PLANAR = 262, 258, 284  # TIFF's tags
-_MATROSKA = b'\x1a\x45\xdf\xa3'  # and WebM
-# How ISO's files of HEIC photos begin; other brands are of videos and sound.
-_HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs')
-_HEIC += (b'mif1', b'mif2', b'msf1')
-_SOUND = (b'M4A ', b'M4B ', b'F4A ')
-_RAW = b'crx '  # Canon's
-# Programs write how a picture was made into it, some megabytes of text.
+# Image generators store their settings in PNG files, up to some megabytes.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**26
 
+_ORIENTATION = 0x0112  # EXIF
+# OpenCV's flip codes that turn stored pixels of an EXIF orientation upright,
+# after those of orientations 5 to 8 were transposed.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+_PHOTOMETRIC, _BITS, _PLANAR = 262, 258, 284  # TIFF's tags
+_WHITE_IS_ZERO = 0  # a value of the tag of photometric interpretation
+_MATROSKA = b'\x1a\x45\xdf\xa3'  # and WebM
+# Brands of ISO media files: HEIC photos; and sound and Canon's raw photos. All
+# others are taken for videos.
+_HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs')
+_HEIC += (b'mif1', b'mif2', b'msf1')
+_SOUND_OR_RAW = (b'M4A ', b'M4B ', b'F4A ', b'crx ')
 
 # The exceptions that Pillow's decoders raise on damaged files.
 DAMAGED = (
@@ -72,7 +64,7 @@ def read(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
   Annotations are in stored pixels, so an EXIF orientation is not applied.
 
   Raises:
-    UserError: the file is missing, no image, too large or cut short.
+    UserError: the file is missing, not an image, too large or cut short.
   """
   return _decode(path, upright=False)
 
@@ -80,12 +72,12 @@ def read(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
 def read_upright(path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
   """Reads a photo as viewers show it, turned as its EXIF data say.
 
-  Gray, CMYK and 16-bit images become 8-bit color, an alpha channel is
-  dropped, and of an animation the first picture is read. Data after a
-  photo's end, such as the clip of a phone's motion photo, are not looked at.
+  Gray, CMYK and 16-bit images become 8-bit color. Transparency is dropped. The
+  first picture of an animation is read. Data after the photo's end, such as
+  the clip of a phone's motion photo, are ignored.
 
   Raises:
-    UserError: the file is missing, no image, too large or cut short.
+    UserError: the file is missing, not an image, too large or cut short.
   """
   return _decode(path, upright=True)
 
@@ -96,12 +88,8 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as photo:
       if photo.width * photo.height > MAX_PIXELS:
         raise Image.DecompressionBombError
-      if isinstance(
-        photo, ImageFile.StubImageFile | EpsImagePlugin.EpsImageFile
-      ):
-        raise UnidentifiedImageError  # Others' programs would decode it.
-      # In this order: some formats decode to find their EXIF data, and TIFF
-      # is turned, and forgets its orientation, while it is decoded.
+      # The order matters: some formats decode to find their EXIF data, and
+      # decoding a TIFF turns it and drops its orientation.
       kind = _kind(photo)
       orientation = _orientation(photo)
       if kind == 'deep color':
@@ -109,7 +97,7 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
       elif kind == 'deep gray':
         picture = _deep_gray(photo, path)
       else:
-        picture = _pixels(photo)
+        picture = np.array(photo.convert('RGB'))
       turned = photo.format == 'TIFF'
   except UnidentifiedImageError as error:
     raise UserError(f'{path} {_not_an_image(data)}') from error
@@ -121,37 +109,30 @@ def _decode(path: Path, *, upright: bool) -> np.ndarray:
     problem = 'is truncated' if 'truncated' in str(error) else 'is damaged'
     raise UserError(f'{path} {problem}: {error}; fetch it again.') from error
   if turned and not upright:
-    # The inverse of a quarter turn is the other one.
+    # Turn it back: quarter turns are each other's inverse.
     return _turn(picture, {6: 8, 8: 6}.get(orientation, orientation))
   return _turn(picture, orientation) if upright and not turned else picture
 
 
 def _read_bytes(path: Path) -> bytes:
   try:
-    with files.open_to_read(path) as file:
-      # Pipes and devices have none; a device has no end, either.
-      size = os.fstat(file.fileno()).st_size or _MAX_BYTES
-      too_large = size > _MAX_BYTES
-      data = b'' if too_large else file.read(size + 1)
+    with path.open('rb') as file:
+      size = os.fstat(file.fileno()).st_size or _MAX_BYTES  # pipes have none
+      data = file.read(min(size, _MAX_BYTES) + 1)
   except OSError as error:
     raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-  if too_large or len(data) > _MAX_BYTES:
+  if len(data) > _MAX_BYTES:
     raise UserError(
-      f'{path} has more than {_MAX_BYTES / 1e9:.0f} GB, which no photo of '
-      f'{MAX_PIXELS / 1e6:.0f} megapixels needs; shrink it.'
+      f'{path} has more than {_MAX_BYTES / 1e9:g} GB, more than '
+      f'{MAX_PIXELS / 1e6:.0f} megapixels need; shrink it.'
     )
   if not data:
     raise UserError(f'{path} is empty; fetch it again.')
   return data
 
 
-def _pixels(photo: Image.Image) -> np.ndarray:  # u8[H, W, 3] RGB
-  photo.load()
-  return np.array(photo if photo.mode == 'RGB' else photo.convert('RGB'))
-
-
 def _kind(photo: Image.Image) -> str:
-  """How it is read: 'plain' of eight bits, 'deep gray' or 'deep color'."""
+  """Returns 'plain' (eight bits), 'deep gray' or 'deep color'."""
   if photo.mode.startswith(('I', 'F')):
     return 'deep gray'
   tags = getattr(photo, 'tag_v2', {})
@@ -163,7 +144,7 @@ def _orientation(photo: Image.Image) -> int:
   try:
     return photo.getexif().get(_ORIENTATION, 1)
   except DAMAGED:
-    return 1  # Only the EXIF data are damaged; viewers show the photo.
+    return 1  # Viewers show photos whose EXIF data alone are damaged.
 
 
 def _deep_gray(photo: Image.Image, path: Path) -> np.ndarray:  # u8[H, W, 3] RGB
@@ -184,9 +165,9 @@ def _deep_color(
 ) -> np.ndarray:  # u8[H, W, 3] RGB
   """Decodes 16 bits a channel with OpenCV, as Pillow drops the lower eight."""
   tags = getattr(photo, 'tag_v2', {})
-  photo.load()  # raises where the file is truncated
+  photo.load()  # raises if the file is truncated
   picture = None
-  if tags.get(_PLANAR) != 2:  # Colors apart are confused by both.
+  if tags.get(_PLANAR) != 2:  # OpenCV confuses colors stored as planes.
     picture = cv2.imdecode(
       np.frombuffer(data, np.uint8),
       cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
@@ -202,7 +183,7 @@ def _deep_color(
 def to_bytes(
   picture: np.ndarray,  # u16[...]
 ) -> np.ndarray:  # u8[...]
-  """Scales 16 bits to eight, or as many as are in use.
+  """Scales the bits that are in use, 8 to 16, to eight.
 
   Cameras and scanners store 10, 12 or 14 bits in 16.
   """
@@ -221,11 +202,11 @@ def _turn(picture: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _not_an_image(data: bytes) -> str:
-  """Says what a file is that Pillow cannot open."""
+  """Describes a file that Pillow cannot open."""
   brand = data[8:12] if data[4:8] == b'ftyp' else None
   if brand in _HEIC:
     return 'is a HEIC photo, which `pip install pillow-heif` makes readable.'
   is_media = brand or data[:4] == _MATROSKA or data[8:11] == b'AVI'
-  if is_media and brand not in (*_SOUND, _RAW):
-    return 'is a video, not an image; end its name so, as in .mp4 or .mkv.'
+  if is_media and brand not in _SOUND_OR_RAW:
+    return 'is a video, not an image; end its name as a video, such as .mp4.'
   return 'is not an image that can be read; save it as JPEG or PNG.'

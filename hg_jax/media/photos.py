@@ -1,4 +1,4 @@
-"""Photos as programs have them: files, images of Pillow's, and arrays."""
+"""Photos as programs have them: files, Pillow's images and arrays."""
 
 import os
 
@@ -13,22 +13,22 @@ Photo = str | os.PathLike | Image.Image | np.ndarray
 
 
 def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
-  """The picture of a path, an image of Pillow's or an array.
+  """Returns the picture of a path, one of Pillow's images or an array.
 
   Raises:
-    UserError: the file is no image, or a URL.
-    ValueError: it is none of these, or the array or Pillow's image is none, or
-      is damaged.
+    UserError: the path is a URL, or its file cannot be read.
+    ValueError: the type, shape, dtype or range is none of a picture's, or
+      Pillow's image is damaged.
   """
   if isinstance(image, str) and '://' in image and not os.path.exists(image):
-    raise UserError(f'{image} is no file; fetch it, and give the file.')
+    raise UserError(f'{image} is not a file; download it and give the file.')
   if isinstance(image, (str, os.PathLike)):
     return images.read_upright(files.expand_home(image))
   if isinstance(image, Image.Image):
     image = _decoded(image)
   try:
     picture = np.asarray(image)
-  except (TypeError, ValueError):  # NumPy's, of uneven lists; libraries' own
+  except (TypeError, ValueError):  # from uneven lists and other libraries
     picture = np.array(None)
   if not picture.ndim:
     raise ValueError(
@@ -43,7 +43,7 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
       f'The image is {described}; it must be [height, width], or '
       '[height, width, 3] in RGB, or [height, width, 4] in RGBA.'
     )
-  if picture.dtype.kind == 'u' and picture.dtype.itemsize == 2:
+  if picture.dtype == np.uint16:
     picture = images.to_bytes(picture)
   elif np.issubdtype(picture.dtype, np.floating):
     if not (picture.min() >= 0 and picture.max() <= 1):
@@ -62,18 +62,18 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
 
 
 def _decoded(photo: Image.Image) -> np.ndarray:
-  """The pixels of an image of Pillow's, which decodes when it is asked."""
+  """Decodes one of Pillow's images, which are decoded at their first use."""
   try:
     photo = ImageOps.exif_transpose(photo)
     if photo.mode == 'F':
       return np.asarray(photo)
-    # Pillow would cut 16 bits off at 255. Mode I has 32, mostly not in use.
+    # Pillow would clip 16 bits to 255. It holds some in mode I, of 32 bits.
     if photo.mode.startswith('I'):
       pixels = np.asarray(photo)
       if not pixels.size or 0 <= pixels.min() <= pixels.max() < 2**16:
         return pixels.astype(np.uint16)
       raise ValueError(
-        f'it has pixels from {pixels.min()} to {pixels.max()}, which must be '
+        f'its pixels are from {pixels.min()} to {pixels.max()}, but must be '
         'from 0 to 65535'
       )
     return np.asarray(photo.convert('RGB'))

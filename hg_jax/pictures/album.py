@@ -1,9 +1,10 @@
-"""The people of photos and frames, drawn, and what the pictures are called.
+"""Draws the people of photos and frames, and names the pictures.
 
 Axes: P people, K joints.
 """
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,36 +15,29 @@ import numpy as np
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.pictures import figures, lettering
 
-# Bytes; file systems take 255 with the number, the kind and the suffix.
+# Bytes of a name. File systems take 255 with number, kind and suffix.
 _LONGEST = 200
-_SIDE = 384, 1280  # px, least and greatest longer side of an overlay
+_SIDE = 384, 1280  # px, the range of an overlay's longer side
 
 # Of people, by number. Neighbors differ in hue and lightness.
-_COLORS = (
-  (255, 140, 0),
-  (60, 170, 255),
-  (120, 220, 60),
-  (240, 70, 200),
-  (250, 230, 60),
-  (0, 200, 170),
-  (235, 60, 50),
-  (150, 120, 255),
-  (200, 245, 200),
-  (170, 110, 50),
-  (255, 170, 200),
-  (40, 110, 140),
-)
+_COLORS = [
+  tuple(bytes.fromhex(color))
+  for color in (
+    'ff8c00 3caaff 78dc3c f046c8 fae63c 00c8aa eb3c32 9678ff c8f5c8 aa6e32 '
+    'ffaac8 286e8c'
+  ).split()
+]
 
 
 def color_of(number: int) -> tuple[int, int, int]:
-  """The color of a person in pictures of several, by the person's number."""
+  """Returns the color of a person, by number, in pictures of several."""
   return _COLORS[(number - 1) % len(_COLORS)]
 
 
 def resized(
   picture: np.ndarray,  # u8[height, width, 3]
 ) -> np.ndarray:  # u8[..., ..., 3]
-  """A copy whose longer side shows lines two px wide."""
+  """Copies a picture in a size in which lines of two px are visible."""
   height, width = picture.shape[:2]
   longer = max(height, width)
   factor = float(np.clip(longer, *_SIDE)) / longer
@@ -65,10 +59,10 @@ def overlay(
   threshold: float,
   write_scores: bool = False,
 ) -> np.ndarray:  # u8[..., ..., 3]
-  """Draws the people, those joints that score `threshold` or more.
+  """Draws the people's joints that score `threshold` or more.
 
-  One person's right and left have two colors; several people have a color
-  and a number each. Lines are wider the larger a person is.
+  The right and left of a single person have two colors. Several people have
+  a color and a number each. Larger people have wider lines.
   """
   height, width = shape
   factor = np.divide(drawn.shape[1::-1], (width, height))
@@ -95,31 +89,28 @@ def overlay(
           drawn, f'{scores[person][joint]:.2f}', points[joint], 0.35
         )
   places = []
-  for text, top, color in tags:  # above all lines
+  for text, top, color in tags:  # after all lines, to cover them
     if text:
-      ground = color or lettering.INK
+      background = color or lettering.INK
       place = lettering.tag(
-        drawn, text, top - [0, 12], 0.7, color=ground, clear_of=places
+        drawn, text, top - [0, 12], 0.7, color=background, clear_of=places
       )
       places.append(place)
   return drawn
 
 
 class Names:
-  """Names of pictures in a folder, one for each file whatever its folder."""
+  """Gives each photo and video a name of its own in one folder."""
 
   def __init__(self, taken: Iterable[str]):
-    """Keeps clear of names that are `taken`."""
     self._taken = {_same(name) for name in taken}
     self._count = {}  # of files, by stem
 
   def of(self, path: Path | str) -> str:
-    """A new name for a file: its own without suffix, numbered if taken.
-
-    One that is too long for what is added to it is cut.
-    """
-    stem = Path(path).stem if isinstance(path, Path) else _of_stream(path)
-    stem = _short(stem)
+    """Returns a file's name without its suffix, numbered if it is taken."""
+    stem = path.stem if isinstance(path, Path) else _of_stream(path)
+    while len(os.fsencode(stem)) > _LONGEST:
+      stem = stem[:-1]
     count = self._count.get(stem, 1)
     while (
       _same(name := stem if count == 1 else f'{stem}_{count}') in self._taken
@@ -130,14 +121,8 @@ class Names:
     return name
 
 
-def _short(stem: str) -> str:
-  while len(os.fsencode(stem)) > _LONGEST:
-    stem = stem[:-1]
-  return stem
-
-
 def _same(name: str) -> str:
-  """Equal for names that some file system takes for one."""
+  """Returns the same for names that are one name to some file systems."""
   return unicodedata.normalize('NFC', name).casefold()
 
 
@@ -145,7 +130,4 @@ def _of_stream(source: str) -> str:
   if source.isdecimal():
     return f'camera_{source}'
   name = source.split('?')[0].rstrip('/').rsplit('/', 1)[-1]
-  stem = Path(name).stem
-  return (
-    ''.join(c if c.isalnum() or c in '-_.' else '_' for c in stem) or 'stream'
-  )
+  return re.sub(r'[^\w.-]', '_', Path(name).stem) or 'stream'

@@ -1,4 +1,4 @@
-"""Draws prepared people as their records have them."""
+"""Draws people as their prepared records store them."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from hg_jax.pictures import figures
 def annotated_crop(
   crops: Crops, row: int, size: int
 ) -> np.ndarray:  # u8[size, size, 3] RGB
-  """Draws the joints of a person's annotation onto the stored crop."""
+  """Draws the annotated joints of a person onto the stored crop."""
   crop = crops.decode(row)
   picture = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
   image_to_picture = crops.image_to_crop[row] @ affine.scale(size / len(crop))

@@ -1,7 +1,7 @@
-"""Pictures of people: truth and predictions over the crop, and sheets.
+"""Draws truth and predictions over crops of people, and sheets of pictures.
 
 Pictures are uint8[height, width, 3], RGB. Joints are px of the crop, in the
-continuous coordinates of `affine`. Figure 9 of the report is `overlay`.
+continuous coordinates of `affine`.
 
 Axes: S side of the crop px, K joints, P people.
 """
@@ -18,7 +18,7 @@ from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.pictures import lettering
 
-# Orange and sky blue stay apart for every color vision, and in gray.
+# Orange and sky blue differ for every kind of color vision, and in gray.
 SIDES = {
   'right': (240, 150, 0),
   'left': (70, 180, 245),
@@ -44,7 +44,7 @@ def annotated(
   labeled: np.ndarray,  # bool[K]; only these are drawn
   skeleton: Skeleton,
 ) -> np.ndarray:  # uint8[F * S, F * S, 3], F the least integer for 384 px
-  """Joints and limbs, the person's right and left in two colors."""
+  """Draws joints and limbs, the person's right and left in two colors."""
   picture, factor = enlarge(crop, 384)
   points = np.asarray(joints, np.float64) * factor
   draw_pose(picture, points, labeled, skeleton)
@@ -60,15 +60,11 @@ def draw_pose(
   color: tuple[int, int, int] | None = None,
   line_width: int = 2,  # px
 ) -> None:
-  """Draws joints and limbs in a color, or right and left in two."""
+  """Draws joints and limbs in one color, or right and left in two."""
   _draw_limbs(picture, joints, labeled, skeleton, color, line_width)
   for joint in np.flatnonzero(labeled):
-    _dot(
-      picture,
-      joints[joint],
-      color or SIDES[skeleton.side(joint)],
-      radius=3 + line_width / 2,
-    )
+    side = SIDES[skeleton.side(joint)]
+    _dot(picture, joints[joint], color or side, radius=3 + line_width / 2)
 
 
 def overlay(
@@ -82,11 +78,11 @@ def overlay(
   skeleton: Skeleton,
   title: str,
 ) -> np.ndarray:  # uint8[F * S + title, F * S, 3]
-  """Prediction and truth of one person: Figure 9 of the report.
+  """Draws one person's prediction and truth, as Figure 9 of the report.
 
-  White dots are the truth, within a ring that correct predictions lie in;
-  pink ones are correct predictions and red ones wrong predictions, each tied
-  to its truth. The limbs are the prediction's.
+  White dots are the truth; a correct prediction lies within the ring around
+  it. Pink dots are correct predictions. Red dots are wrong ones, with a line
+  to the truth. Limbs join the predictions.
   """
   picture, factor = enlarge(crop, 384)
   truth = np.asarray(joints, np.float64) * factor
@@ -113,17 +109,11 @@ def sheet(
   title: str = '',
   legend: Mapping[str, tuple[int, int, int]] | None = None,
 ) -> np.ndarray:  # uint8[..., ..., 3]
-  """Pictures in rows, each centered in a cell as large as the largest.
+  """Arranges pictures in rows, in cells as large as the largest of them.
 
-  Args:
-    title: a line above them, if any.
-    legend: the colors of dots and their meaning, in another line.
-
-  Raises:
-    ValueError: there is no picture.
+  A line with the title and one with the legend, colors by their meaning, are
+  above.
   """
-  if not len(pictures):
-    raise ValueError('A sheet needs at least one picture.')
   gap = 8
   columns = min(columns, len(pictures))
   rows = math.ceil(len(pictures) / columns)
@@ -148,10 +138,10 @@ def worst_and_random(
   count: int,
   seed: int = 0,
 ) -> dict[str, np.ndarray]:  # 'worst', 'random': i64[<= count] rows
-  """Chooses the people to draw, among those with a labeled joint.
+  """Chooses people to draw among those with a labeled joint.
 
-  The worst have the least fraction of their labeled joints correct; among
-  equals, the most joints wrong.
+  The worst have the smallest fraction of their labeled joints correct, and
+  among equals the most joints wrong.
   """
   people = np.flatnonzero(labeled.any(axis=1))
   total = labeled[people].sum(axis=1)
@@ -163,22 +153,21 @@ def worst_and_random(
 
 def save_overlays(
   directory: str | pathlib.Path,
-  chosen: Mapping[str, Sequence[int]],  # what to call a sheet, its rows
+  chosen: Mapping[str, Sequence[int]],  # rows by the name of their sheet
   *,
-  crops: Mapping[int, np.ndarray] | Sequence[np.ndarray],  # of these rows
+  crops: Mapping[int, np.ndarray] | Sequence[np.ndarray],  # of chosen rows
   joints: np.ndarray,  # f32[P, K, 2] px of the crop
   labeled: np.ndarray,  # bool[P, K]
   predictions: np.ndarray,  # f32[P, K, 2] px of the crop
   correct: np.ndarray,  # bool[P, K]
-  radius: np.ndarray,  # f32[P] px of the crop; within it, they are correct
-  metric: str,  # which says what is correct
-  names: Sequence[str],  # P names, such as the image's
+  radius: np.ndarray,  # f32[P] px of the crop; correct ones lie within it
+  metric: str,  # that decides what is correct
+  names: Sequence[str],  # P names, such as that of the image
   skeleton: Skeleton,
 ) -> list[pathlib.Path]:
-  """Writes `overlay_worst.png`, ...: a sheet of overlays per choice.
+  """Writes a sheet of overlays, such as `overlay_worst.png`, per choice.
 
-  Only the crops of the chosen rows are touched, so `crops` may be a
-  dictionary of those. A choice of nobody writes nothing.
+  A choice without rows writes nothing.
   """
   paths = []
   for choice, rows in chosen.items():
@@ -186,6 +175,7 @@ def save_overlays(
     for row in rows:
       total = int(labeled[row].sum())
       hits = int((correct[row] & labeled[row]).sum())
+      percent = 100 * hits / total
       pictures.append(
         overlay(
           crops[row],
@@ -195,14 +185,13 @@ def save_overlays(
           correct=correct[row],
           radius=float(radius[row]),
           skeleton=skeleton,
-          title=f'{names[row]}   {hits}/{total}   '
-          f'{metric} {100 * hits / total:.0f}',
+          title=f'{names[row]}   {hits}/{total}   {metric} {percent:.0f}',
         )
       )
     if pictures:
       title = (
         f'{choice.capitalize()} {len(pictures)} of {len(names):,} people; '
-        'within a ring is correct'
+        'predictions within a ring are correct'
       )
       page = sheet(pictures, columns=4, title=title, legend=LEGEND)
       paths.append(pathlib.Path(directory) / f'overlay_{choice}.png')
@@ -211,19 +200,19 @@ def save_overlays(
 
 
 def write(path: str | pathlib.Path, picture: np.ndarray) -> None:
-  """Writes an RGB picture in the form of the path's suffix.
+  """Writes an RGB picture in the format of the path's suffix.
 
   Raises:
-    UserError: the suffix is no picture's, or the file cannot be written.
+    UserError: no picture has this suffix, or the file cannot be written.
   """
   path = pathlib.Path(path)
   suffix = lettering.utf8(path.suffix)
   if not cv2.haveImageWriter(f'picture{suffix}'):
-    raise UserError(f'{path} is no picture; name it .png or .jpg.')
+    raise UserError(f'{path} is not a picture; name it .png or .jpg.')
   _, encoded = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
   with system_errors(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of thousands each would wait for the disk; they can be drawn again.
+    # Thousands of files need not wait for the disk; they can be drawn again.
     files.write(path, encoded.tobytes(), survives_power_loss=False)
 
 
@@ -231,48 +220,12 @@ def enlarge(
   crop: np.ndarray,  # uint8[S, S, 3]
   smallest: int,  # px
 ) -> tuple[np.ndarray, int]:  # uint8[F * S, F * S, 3], F
-  """The crop, a little darker to draw on, and how many times as large."""
+  """Enlarges and darkens a crop to draw on; also returns the factor."""
   factor = max(1, math.ceil(smallest / crop.shape[0]))
   picture = cv2.resize(
     crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC
   )
   return cv2.convertScaleAbs(picture, alpha=0.8), factor
-
-
-def _draw_limbs(picture, points, labeled, skeleton, color=None, width=2):
-  """Limbs between labeled joints, in the color or that of their side."""
-  for a, b in skeleton.limbs:
-    if labeled[a] and labeled[b]:
-      sides = {skeleton.side(a), skeleton.side(b)} - {'center'}
-      side = SIDES[sides.pop() if len(sides) == 1 else 'center']
-      _line(picture, points[a], points[b], lettering.INK, thickness=width + 2)
-      _line(picture, points[a], points[b], color or side, thickness=width)
-
-
-def _line(picture, start, end, color, *, thickness):
-  cv2.line(
-    picture,
-    _fixed_point(start),
-    _fixed_point(end),
-    color,
-    thickness,
-    cv2.LINE_AA,
-    _FRACTION_BITS,
-  )
-
-
-def _dot(picture, center, color, *, radius):
-  """A disk with a dark rim, readable on any background."""
-  for r, c in ((radius + 1.5, lettering.INK), (radius, color)):
-    cv2.circle(
-      picture,
-      _fixed_point(center),
-      round(r * 2**_FRACTION_BITS),
-      c,
-      cv2.FILLED,
-      cv2.LINE_AA,
-      _FRACTION_BITS,
-    )
 
 
 def ring(
@@ -282,27 +235,47 @@ def ring(
   *,
   radius: float,  # px
 ) -> None:
-  """Draws a thin circle."""
-  for thickness, ink in ((3, lettering.INK), (1, color)):
-    cv2.circle(
-      picture,
-      _fixed_point(center),
-      round(radius * 2**_FRACTION_BITS),
-      ink,
-      thickness,
-      cv2.LINE_AA,
-      _FRACTION_BITS,
-    )
+  """Draws a thin circle with a dark rim."""
+  _circle(picture, center, lettering.INK, radius, thickness=3)
+  _circle(picture, center, color, radius, thickness=1)
+
+
+def _dot(picture, center, color, *, radius):
+  """Draws a disk with a dark rim, which is visible on any background."""
+  _circle(picture, center, lettering.INK, radius + 1.5, thickness=cv2.FILLED)
+  _circle(picture, center, color, radius, thickness=cv2.FILLED)
+
+
+def _circle(picture, center, color, radius, *, thickness):
+  center, radius = _fixed_point(center), round(radius * 2**_FRACTION_BITS)
+  cv2.circle(
+    picture, center, radius, color, thickness, cv2.LINE_AA, _FRACTION_BITS
+  )
+
+
+def _draw_limbs(picture, points, labeled, skeleton, color=None, width=2):
+  """Draws limbs between labeled joints, in the color or that of their side."""
+  for a, b in skeleton.limbs:
+    if labeled[a] and labeled[b]:
+      sides = {skeleton.side(a), skeleton.side(b)} - {'center'}
+      side = SIDES[sides.pop() if len(sides) == 1 else 'center']
+      _line(picture, points[a], points[b], lettering.INK, thickness=width + 2)
+      _line(picture, points[a], points[b], color or side, thickness=width)
+
+
+def _line(picture, start, end, color, *, thickness):
+  start, end = _fixed_point(start), _fixed_point(end)
+  cv2.line(picture, start, end, color, thickness, cv2.LINE_AA, _FRACTION_BITS)
 
 
 def _fixed_point(point):
-  """OpenCV puts a pixel's center at its index, we put it 0.5 px further."""
+  """OpenCV has a pixel's center at its index; we have it 0.5 px further."""
   x, y = np.round((np.asarray(point) - 0.5) * 2**_FRACTION_BITS).astype(int)
   return int(x), int(y)
 
 
 def _legend(width, colors):
-  """A strip that says what the colors mean."""
+  """Returns a strip that explains the colors."""
   strip = lettering.blank(34, width)
   step = (width - 16) / len(colors)
   scale = min(

@@ -1,7 +1,7 @@
-"""What the network answers, over its input: a panel for each heatmap.
+"""Draws heatmaps over the network's input, a panel for each.
 
-The panels of a sheet share one color scale, from 0 to their greatest value,
-and a ring marks the joint that is decoded from each.
+The panels of a sheet share one color scale, from 0 to their greatest value. A
+ring marks the joint that is decoded from each.
 
 Axes: S side of the crop px, H side of the heatmaps px, N stacks, K joints.
 """
@@ -16,7 +16,7 @@ from hg_jax.base.skeleton import Skeleton
 from hg_jax.model import heatmaps as heatmaps_lib
 from hg_jax.pictures import figures, lettering
 
-_LEAST_SCALE = 0.1  # so that noise is not drawn as heat
+_LEAST_SCALE = 0.1  # keeps noise dark
 _RING = (120, 255, 120)
 
 
@@ -26,7 +26,7 @@ def joint_sheet(
   skeleton: Skeleton,
   title: str = '',
 ) -> np.ndarray:  # uint8[..., ..., 3]
-  """A panel per joint; its title is the joint and its heatmap's maximum."""
+  """Draws a panel per joint, with its name and its heatmap's maximum."""
   columns = math.ceil(math.sqrt(len(skeleton.joints)))
   return _sheet(crop, heatmaps, skeleton.joints, columns, title)
 
@@ -37,7 +37,7 @@ def stack_sheet(
   joint: int,
   skeleton: Skeleton,
 ) -> np.ndarray:  # uint8[..., ..., 3]
-  """One joint's heatmaps, a panel per stack."""
+  """Draws one joint's heatmaps, a panel per stack."""
   stacks = np.moveaxis(heatmaps[..., joint], 0, -1)
   names = [f'stack {number}' for number in range(1, len(heatmaps) + 1)]
   title = f'{skeleton.joints[joint]}, every stack'
@@ -64,9 +64,9 @@ def _sheet(
 
 
 def _panel(crop, heatmap, decoded, most, name):
-  """A heatmap in color over the gray crop, by whole heatmap pixels.
+  """Draws a heatmap in color over the gray crop, without smoothing it.
 
-  Pixel j covers the crop's pixels [4 j, 4 (j + 1)), 4 = S / H.
+  Its pixel j covers the crop's pixels [4 j, 4 (j + 1)), 4 = S / H.
   """
   picture, _ = figures.enlarge(crop, 256)
   stride = picture.shape[0] // heatmap.shape[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.media import videos
+from hg_jax.media import video_writer
 from hg_jax.pictures import album, figures, heatmap_sheets
 from hg_jax.prediction.frames import Frame, Settings
 from hg_jax.prediction.prediction_lines import PredictionLines
@@ -13,8 +13,8 @@ from hg_jax.prediction.prediction_lines import PredictionLines
 class FrameAlbum:
   """Draws frames: `resize` and `draw` in any thread, the rest in order.
 
-  Videos are written one at a time; one whose writing fails, or that is left
-  before its end, leaves no file.
+  A video that cannot be written, or that is not read to its end, leaves no
+  file.
   """
 
   def __init__(
@@ -26,9 +26,9 @@ class FrameAlbum:
     self._names = album.Names(
       name.rpartition('_overlay')[0] for name in predictions.overlays
     )
-    self._video = None, ''  # the one being predicted, and its name
-    self._writer: videos.Writer | None = None
-    self._problem = None  # of the video being written
+    self._video = None, ''  # source and name of the one being predicted
+    self._writer: video_writer.VideoWriter | None = None
+    self._problem = None  # why the current video cannot be written
 
   def __enter__(self) -> 'FrameAlbum':
     return self
@@ -38,14 +38,14 @@ class FrameAlbum:
       self._writer.discard()
 
   def resize(self, frame: Frame) -> None:
-    """Keeps the frame's picture in the size to draw on, if it is drawn."""
+    """Copies the picture of a frame that is drawn, in the size to draw on."""
     if self._settings.draw != 'none' and (
       frame.number is not None or self._is_drawn(frame)
     ):
       frame.drawn = album.resized(frame.picture)
 
   def name(self, frame: Frame) -> None:
-    """Names the pictures of a frame, or the video that it is of."""
+    """Names the overlay of a photo or of a frame's video."""
     settings = self._settings
     if frame.number is None:
       if self._is_drawn(frame):
@@ -62,7 +62,7 @@ class FrameAlbum:
     return wanted and photo.index % self._settings.draw_every == 0
 
   def draw(self, frame: Frame) -> Frame:
-    """Draws a frame, and writes a photo's pictures."""
+    """Draws a frame; writes the pictures of a photo."""
     if frame.name is None:
       frame.drawn = frame.inputs = frame.heatmaps = None
       return frame
@@ -88,28 +88,30 @@ class FrameAlbum:
     return frame
 
   def _draw_heatmaps(self, frame: Frame) -> None:
+    several = len(frame.found) > 1
     for i, person in enumerate(frame.found):
-      several = len(frame.found) > 1
-      title = f'{Path(frame.source).name}' + (
-        f', person {person["id"]}' if several else ''
-      )
+      title, number = Path(frame.source).name, ''
+      if several:
+        title, number = f'{title}, person {person["id"]}', f'_{i + 1}'
       sheet = heatmap_sheets.joint_sheet(
         frame.inputs[i], frame.heatmaps[i], self._skeleton, title
       )
-      number = f'_{i + 1}' if several else ''
       path = self._folder / f'{frame.name}_heatmaps{number}.png'
       figures.write(path, sheet)
 
   def add(self, frame: Frame) -> Frame:
-    """Writes a video's frame, or completes it; a problem is the end's."""
+    """Writes a frame to its video, or completes the video at its end.
+
+    The end gets the problem if the video cannot be written.
+    """
     try:
       if frame.is_end:
-        self._end(frame)
+        self._end()
       elif frame.drawn is not None and self._problem is None:
         if self._writer is None:
           path = self._folder / frame.overlay(self._settings)
-          self._writer = videos.Writer(path, frame.rate)
-        self._writer.add(frame.drawn)
+          self._writer = video_writer.VideoWriter(path, frame.rate)
+        self._writer.add(frame.drawn, frame.time)
     except UserError as error:
       self._problem = str(error)
     if frame.is_end and self._problem is not None:
@@ -118,7 +120,9 @@ class FrameAlbum:
     frame.drawn = None
     return frame
 
-  def _end(self, frame: Frame) -> None:
+  def _end(self) -> None:
     writer, self._writer = self._writer, None
-    if writer is not None:
-      writer.close() if self._problem is None else writer.discard()
+    if writer is not None and self._problem is None:
+      writer.close()
+    elif writer is not None:
+      writer.discard()

@@ -1,4 +1,4 @@
-"""How people are found and drawn, and a picture on its way to that.
+"""The settings of prediction, and the frames that pass through its stages.
 
 Axes: P people, K joints, S input px, H = S // 4 heatmap px.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hg_jax.annotations.boxes import Person
-from hg_jax.media import videos
+from hg_jax.media import video_writer
 from hg_jax.media.sources import Source
 from hg_jax.prediction import tracking
 from hg_jax.prediction.finder import Search
@@ -20,15 +20,16 @@ class Settings:
   """How people are found and drawn.
 
   Attributes:
-    draw: 'jpg' or 'png' overlays of photos, or 'none', also of videos.
-    draw_every: draw one of so many photos.
-    heatmaps: draw a sheet for each person of a photo, too.
-    threshold: the least score of a joint that is drawn.
-    write_scores: write scores beside joints.
+    draw: 'jpg' or 'png', the format of overlays of photos; or 'none', which
+      leaves out those of videos as well.
+    draw_every: n, to draw every nth photo.
+    heatmaps: draw a sheet of heatmaps for each person of a photo.
+    threshold: the lowest score of a joint that is drawn.
+    write_scores: write scores next to joints.
     search: how people are looked for where no boxes are given.
-    track: in videos, let boxes follow the joints found.
+    track: follow people from frame to frame in videos.
     smooth: smooth the joints of tracks over time.
-    batch_size: people that the network takes at a time.
+    batch_size: how many people the network takes at a time.
   """
 
   draw: str = 'jpg'
@@ -44,15 +45,15 @@ class Settings:
 
 @dataclasses.dataclass(kw_only=True)
 class Frame:
-  """A photo or a video's frame on its way; or a video's end.
+  """A photo, a video's frame or a video's end, which each stage completes.
 
   Attributes:
-    index: of the source.
-    number: of a video's frame, from 0; None of a photo.
-    time: s, of a video's frame.
-    problem: why it, or the rest of the video, could not be read.
-    is_end: no picture, but the end of its video.
-    is_drawn: the video's overlay, if any, could be written.
+    index: the place of its source among all sources.
+    number: of a video's frame, from 0; None for a photo.
+    time: of a video's frame, s.
+    problem: why the photo, or the rest of the video, cannot be read.
+    is_end: whether this is the end of a video, without a picture.
+    is_drawn: False if the video's overlay could not be written.
   """
 
   source: Source
@@ -63,8 +64,7 @@ class Frame:
   is_end: bool = False
   is_drawn: bool = True
   rate: float = 25.0  # frames per second
-  # What was found in an earlier call.
-  recorded: dict[str, Any] | None = None
+  recorded: dict[str, Any] | None = None  # its line from an earlier call
   picture: np.ndarray | None = None  # u8[height, width, 3] RGB
   shape: tuple[int, int] = (0, 0)  # its height and width
   to_find: bool = False  # its people are to be looked for
@@ -73,11 +73,11 @@ class Frame:
   image_id: int | None = None  # COCO's
   inputs: np.ndarray | None = None  # u8[P, S, S, 3] RGB
   input_to_image: np.ndarray | None = None  # f64[P, 3, 3]
-  found: list[dict[str, Any]] | None = None  # people, as `to_json` has them
+  found: list[dict[str, Any]] | None = None  # people, as from `to_json`
   joints: np.ndarray | None = None  # f[P, K, 2] px
   scores: np.ndarray | None = None  # f[P, K]
   heatmaps: np.ndarray | None = None  # f32[P, H, H, K]
-  name: str | None = None  # of its pictures; None: not drawn
+  name: str | None = None  # of its pictures; None if it is not drawn
   drawn: np.ndarray | None = None  # u8[..., ..., 3] RGB
 
   def keep(self, rows: list[int]) -> None:
@@ -92,13 +92,13 @@ class Frame:
         setattr(self, name, values[rows])
 
   def overlay(self, settings: Settings) -> str:
-    """The name of its picture or its video's."""
-    if self.number is None:
-      return f'{self.name}_overlay.{settings.draw}'
-    return f'{self.name}_overlay{videos.WRITTEN_SUFFIX}'
+    """Returns the file name of its overlay, or its video's."""
+    is_photo = self.number is None
+    suffix = f'.{settings.draw}' if is_photo else video_writer.SUFFIX
+    return f'{self.name}_overlay{suffix}'
 
   def record(self, settings: Settings) -> dict[str, Any]:
-    """Its line of predictions.jsonl."""
+    """Returns its line of predictions.jsonl."""
     height, width = self.shape
     line = {'image': str(self.source), 'width': width, 'height': height}
     if self.number is not None:

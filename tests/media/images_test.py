@@ -269,15 +269,12 @@ def test_read_names_an_avif_that_is_damaged_anywhere(tmp_path):
       assert images.read(path).dtype == np.uint8
 
 
-def test_read_says_what_is_no_regular_file(tmp_path):
-  pipe, large = tmp_path / 'pipe.jpg', tmp_path / 'large.jpg'
-  os.mkfifo(pipe)
-  with pytest.raises(UserError, match='pipe.jpg is empty'):
-    images.read(pipe)
-  with large.open('wb') as file:
-    file.truncate(10**13)
-  with pytest.raises(UserError, match='large.jpg has more than 1 GB'):
-    images.read(large)
+def test_read_refuses_files_that_are_too_large(tmp_path, monkeypatch):
+  monkeypatch.setattr(images, '_MAX_BYTES', 1000)
+  path = tmp_path / 'large.jpg'
+  path.write_bytes(bytes(1001))
+  with pytest.raises(UserError, match='large.jpg has more than .* GB'):
+    images.read(path)
 
 
 def test_read_takes_a_pipe_with_a_photo(tmp_path):
@@ -305,9 +302,6 @@ def test_read_says_what_heic_needs(tmp_path):
     (b'\0\0\0\x18ftypisom', 'is a video'),
     (b'\0\0\0\x18ftypM4A ', 'is not an image'),
     (b'\0\0\0\x18ftypcrx ', 'is not an image'),
-    # Pillow leaves these to other programs.
-    (b'\x89HDF\r\n\x1a\n', 'is not an image'),
-    (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'is not an image'),
   ],
 )
 def test_read_says_what_a_file_is(beginning, complaint, tmp_path):

@@ -24,15 +24,15 @@ def names(found, folder):
   return [path.relative_to(folder).as_posix() for path in found]
 
 
-def test_folder_is_listed_without_what_is_no_picture(photos, capsys):
+def test_folder_is_listed_without_other_files(photos, capsys):
   found = sources.find([str(photos)])
   assert names(found, photos) == ['a.PNG', 'b.jpg', 'c.heic', 'clip.MTS']
-  assert 'passed over what is no photo or video (1 .txt)' in (
+  assert 'passed over files that are not photos or videos (1 .txt)' in (
     capsys.readouterr().err
   )
 
 
-def test_what_is_passed_over_is_counted_whole(photos, capsys):
+def test_files_passed_over_are_all_counted(photos, capsys):
   for kind in 'abcdeff':
     (photos / f'{len(list(photos.iterdir()))}.{kind}').touch()
   sources.find([str(photos)])
@@ -75,13 +75,13 @@ def test_list_names_sources_a_line(photos, tmp_path, monkeypatch):
   assert sources.find([f'@{tmp_path}/list.txt']) == expected
 
 
-def test_cameras_and_urls_are_no_files():
+def test_cameras_and_urls_stay_text():
   given = ['0', 'rtsp://door/stream', 'http://door/a.mp4']
   assert sources.find(given) == given
 
 
 def test_output_is_never_a_source(photos):
-  for name in 'b_overlay.jpg b_heatmaps_2.png clip_overlay.webm'.split():
+  for name in 'b_overlay.jpg b_heatmaps_2.png clip_overlay.mp4'.split():
     (photos / name).touch()
   found = names(sources.find([str(photos)], output=photos), photos)
   assert found == ['a.PNG', 'b.jpg', 'c.heic', 'clip.MTS']
@@ -101,14 +101,14 @@ def test_sources_are_listed_once(photos):
 @pytest.mark.parametrize(
   ('pattern', 'complaint'),
   [
-    ('{}/d/*.png', 'nothing is called'),
+    ('{}/d/*.png', 'no file matches'),
     ('@{}/list', 'list cannot be read'),
     ('@{}/notes.txt', 'lists no files'),
-    ('{}/empty', 'holds no images'),
-    ('', 'a source is the empty text'),  # of an empty variable
+    ('{}/empty', 'has no images'),
+    ('', 'a source is empty text'),  # of an empty variable
   ],
 )
-def test_find_says_what_fits_nothing(photos, pattern, complaint):
+def test_find_names_what_matches_nothing(photos, pattern, complaint):
   (photos / 'empty').mkdir()
   with pytest.raises(UserError, match=complaint):
     sources.find([pattern.format(photos)])

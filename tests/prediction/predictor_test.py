@@ -180,7 +180,9 @@ def test_url_is_refused_as_it_was_given(photo, tmp_path, monkeypatch):
   url = 'https://example.com/photo.png'
   with pytest.raises(UserError) as error:
     as_rgb(url)
-  assert str(error.value) == f'{url} is no file; fetch it, and give the file.'
+  assert str(error.value) == (
+    f'{url} is not a file; download it and give the file.'
+  )
   monkeypatch.chdir(tmp_path)
   Path(url).parent.mkdir(parents=True)  # where a file can be, after all
   Image.fromarray(photo).save(url)
