@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from hg_jax.annotations.people import FARTHEST, People, from_boxes
-from hg_jax.base import mat_files
+from hg_jax.base import array_files
 from hg_jax.base import skeleton as skeleton_lib
+from hg_jax.base.array_files import UNREADABLE
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.base.unreadable import UNREADABLE
 
 JOINTS = (
   'r_ankle', 'r_knee', 'r_hip', 'l_hip', 'l_knee', 'l_ankle', 'r_wrist',
@@ -41,7 +41,7 @@ _LSP_PEOPLE, _LSP_TRAINING = 2000, 1000
 def is_lsp(path: Path) -> bool:
   """Tells whether a file is a joints.mat."""
   try:
-    return 'joints' in mat_files.names(path)
+    return 'joints' in array_files.mat_names(path)
   except UNREADABLE:
     return False
 
@@ -101,7 +101,7 @@ def read(
 
 def _array(path: Path) -> np.ndarray:  # f64[...]
   try:
-    joints = mat_files.read(path, ['joints'])['joints']
+    joints = array_files.read_mat(path, ['joints'])['joints']
     if joints.dtype.kind not in 'buif':  # NumPy takes some others, too.
       raise TypeError(f'they are of {joints.dtype}')
     return np.asarray(joints, np.float64)

@@ -29,9 +29,9 @@ import numpy as np
 from hg_jax.annotations import mpii_hrnet, mpii_json, mpii_mat
 from hg_jax.annotations.mpii_skeleton import SKELETON
 from hg_jax.annotations.people import FARTHEST, People, concatenate
-from hg_jax.base import files, mat_files
+from hg_jax.base import array_files, files
+from hg_jax.base.array_files import UNREADABLE
 from hg_jax.base.errors import UserError
-from hg_jax.base.unreadable import UNREADABLE
 
 NUM_JOINTS = len(SKELETON.joints)
 
@@ -340,9 +340,9 @@ def _read_ground_truth(path: Path) -> People | None:
   """Reads gt_valid.mat; None if `path` is another kind of .mat."""
   names = ['pos_gt_src', 'headboxes_src', 'jnt_missing']
   try:
-    if 'pos_gt_src' not in mat_files.names(path):
+    if 'pos_gt_src' not in array_files.mat_names(path):
       return None
-    contents = mat_files.read(path, names)
+    contents = array_files.read_mat(path, names)
     joints, boxes, missing = (contents[name] for name in names)
   except UNREADABLE as error:
     raise _unreadable(path, error) from error

@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from hg_jax.annotations.people import People
-from hg_jax.base import npz_files
+from hg_jax.base import array_files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.input import crops as cropping
@@ -263,7 +263,7 @@ def _left_out(
   sizes: dict[str, tuple[float, float]],
 ) -> list[str]:
   """Says of each image without records why, also when an earlier call wrote."""
-  present = set(npz_files.read(folder / records.INDEX)['image'])
+  present = set(array_files.read_npz(folder / records.INDEX)['image'])
   lines = []
   for image in {str(i): None for p in splits.values() for i in p.image}:
     if image in present:

@@ -18,7 +18,7 @@ import numpy as np
 
 from hg_jax.annotations import saved_skeleton
 from hg_jax.annotations.people import People
-from hg_jax.base import files, npz_files
+from hg_jax.base import array_files, files
 from hg_jax.base.errors import UserError, cannot_be_read
 from hg_jax.base.skeleton import Skeleton
 
@@ -205,7 +205,7 @@ def _read_index(data_dir: Path) -> dict[str, np.ndarray]:
   joints = len(read_skeleton(data_dir).joints)
   path = data_dir / FOLDER / INDEX
   try:
-    columns = npz_files.read(path)
+    columns = array_files.read_npz(path)
     if 'head_size' in columns:  # Written when MPII was all there was.
       columns['reference'] = columns.pop('head_size')
       columns['known'] = np.ones_like(columns['labeled'])

@@ -215,7 +215,7 @@ HOSTILE = {
   ),
   'a left joint alone': (
     category(keypoints=['left_wing', 'tail']),
-    "'left_wing' is of the left",
+    "'left_wing' is on the left",
   ),
 }
 
