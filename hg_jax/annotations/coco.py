@@ -1,25 +1,14 @@
-"""COCO keypoints JSON: people, or anything else, with joints of any names.
-
-  {"images": [{"id": 7, "file_name": "a.jpg"}, ...],
-   "categories": [{"id": 1, "name": "horse", "keypoints": ["nose", ...],
-                   "skeleton": [[1, 2], ...]}, ...],
-   "annotations": [{"image_id": 7, "category_id": 1, "bbox": [x, y, w, h],
-                    "keypoints": [x, y, v, ...], "iscrowd": 0}, ...]}
-
-v is 0 where a joint is not labeled, so nobody knows of it; 1 where it is
-hidden and 2 where it is seen. 'skeleton' (pairs counted from 1), 'bbox' and
-'iscrowd' may be absent.
+"""Makes people and their skeleton of COCO keypoints JSON, see `coco_file`.
 
 Axes: P people, K joints.
 """
 
 import collections
 from collections.abc import Sequence
-from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
+from hg_jax.annotations.coco_file import Annotation, Category, File, Id, Image
 from hg_jax.annotations.people import FARTHEST, People, from_boxes
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
@@ -39,25 +28,19 @@ _SIGMAS = (
 METRICS = ('pck_box', 'pck_torso')
 
 
-def is_coco(contents: Any) -> bool:
-  """Whether a JSON file's contents are of this form."""
-  keys = {'images', 'annotations', 'categories'}
-  return isinstance(contents, dict) and keys <= contents.keys()
-
-
 def read(
-  contents: dict[str, Any],
+  file: File,
   *,
   category: str | None = None,
   flip_pairs: Sequence[str] | None = None,
   metric: str | None = None,
 ) -> tuple[People, Skeleton, list[str]]:
-  """Reads everyone of one category who has at least one joint.
+  """Reads the annotations of one category that have a labeled joint.
 
   Args:
-    contents: of the JSON file.
+    file: the file.
     category: the name of the category; needed if several have keypoints.
-    flip_pairs: the mirror pairs, each as 'a:b'; by default those of the names.
+    flip_pairs: the mirror pairs, each as 'a:b'; by default the names say them.
     metric: of `Skeleton`, 'pck_box' by default.
 
   Returns:
@@ -67,104 +50,67 @@ def read(
   Raises:
     UserError: names the entry that is wrong.
   """
-  for name in ('images', 'annotations', 'categories'):
-    if not isinstance(contents[name], list):
-      raise UserError(f'"{name}" must be a list of objects.')
-  chosen = _category(contents['categories'], category)
+  chosen = _category(file.categories, category)
   skeleton = _skeleton(chosen, flip_pairs, metric or METRICS[0])
-  images = _images(contents['images'])
+  images = _images(file.images)
   rows, ids, counts = [], set(), collections.Counter()
-  for number, annotation in enumerate(contents['annotations']):
+  for number, annotation in enumerate(file.annotations):
     where = _where(annotation, number, ids)
-    if annotation.get('category_id', chosen['id']) != chosen['id']:
+    if annotation.category_id not in (None, chosen.id):
       counts['annotations of other categories left out'] += 1
-    elif _number(annotation, 'iscrowd', where):
+    elif annotation.iscrowd:
       counts['annotations of crowds left out'] += 1
     elif (joints := _joints(annotation, where, skeleton)) is None:
       counts['without a labeled joint left out'] += 1
     elif (box := _box(annotation, where, joints)) is None:
-      counts['left out, of no box and no two places of joints'] += 1
-    elif annotation['image_id'] not in images:
+      counts['left out, without a box and with all joints in one place'] += 1
+    elif annotation.image_id not in images:
       raise UserError(
-        f'{where} is of image {annotation["image_id"]!r}, which "images" '
-        'lacks: add the image or delete the annotation.'
+        f'{where} is of image {annotation.image_id!r}, which "images" lacks: '
+        'add the image or delete the annotation.'
       )
     else:
-      image_index, name, size = images[annotation['image_id']]
-      rows.append((name, joints, box, image_index, number))
+      index = images[annotation.image_id]
+      image = file.images[index]
+      rows.append((image.name, joints, box, index, number))
       counts['people whose box holds none of their joints kept'] += not _inside(
         joints, box
       )
-      counts['joints outside of their images kept'] += _outside(joints, size)
+      counts['joints outside of their images kept'] += _outside(joints, image)
   notes = [f'{count:,} {what}' for what, count in counts.items() if count]
   if not rows:
     raise UserError(
-      f'nobody of category {chosen["name"]!r}, id {chosen["id"]!r}, has a '
-      f'joint: '
+      f'nobody of category {chosen.name!r}, id {chosen.id!r}, has a joint: '
       f'{"; ".join(notes) or "there are no annotations"}.'
     )
   return _people(rows, skeleton), skeleton, notes
 
 
-def sizes(contents: dict[str, Any]) -> dict[str, tuple[float, float]]:
-  """Lists the width and height, px, of the images of which both are given.
-
-  Args:
-    contents: of the JSON file, as `read` takes it.
-  """
-  return {
-    name: size
-    for _, name, size in _images(contents['images']).values()
-    if np.isfinite(size).all()
-  }
-
-
-def _where(annotation: Any, number: int, ids: set) -> str:
-  """Names an annotation; its id is seen for the first time."""
-  where = f'annotation {number + 1}'
-  if not isinstance(annotation, dict) or not _is_id(annotation, 'image_id'):
-    raise UserError(f'{where} has no image_id.')
-  if (name := annotation.get('id')) is not None:
-    if not _is_id(annotation, 'id'):
-      raise UserError(f'{where} has the id {name}, no number or text.')
-    where = f'annotation {name}'
-    if name in ids:
-      raise UserError(f'{where} is there twice: ids must differ.')
-    ids.add(name)
-  return where
+def _where(annotation: Annotation, number: int, ids: set) -> str:
+  """Names an annotation, and refuses an id that was seen before."""
+  if annotation.id is None:
+    return f'annotations[{number}]'
+  if annotation.id in ids:
+    raise UserError(
+      f'annotation {annotation.id} is there twice: ids must differ.'
+    )
+  ids.add(annotation.id)
+  return f'annotation {annotation.id}'
 
 
-def _is_id(entry: dict, name: str) -> bool:
-  return isinstance(entry.get(name), int | float | str)
-
-
-def _number(entry: dict, name: str, where: str) -> float:
-  """A number, which may be text; 0 where it is absent or null."""
-  try:
-    number = float(entry.get(name) or 0)
-  except (OverflowError, TypeError, ValueError):
-    number = np.nan
-  if not np.isfinite(number):
-    raise UserError(f'{where} has {name} {entry[name]!r}, which is no number.')
-  return number
-
-
-def _category(categories: list[dict], name: str | None) -> dict:
-  for number, category in enumerate(categories):
-    if not isinstance(category, dict) or not {'id', 'name'} <= category.keys():
-      raise UserError(f'category {number + 1} has no id or no name.')
-  with_joints = [c for c in categories if c.get('keypoints')]
-  names = ', '.join(str(c['name']) for c in with_joints)
+def _category(categories: list[Category], name: str | None) -> Category:
+  with_joints = [c for c in categories if c.keypoints]
+  names = ', '.join(str(c.name) for c in with_joints)
   if not with_joints:
     raise UserError(
       'no category has "keypoints", the names of its joints; there are '
-      f'{", ".join(str(c.get("name")) for c in categories) or "none"}.'
+      f'{", ".join(str(c.name) for c in categories) or "none"}.'
     )
   if name is None:
     if len(with_joints) > 1:
       raise UserError(f'choose one with --category=NAME: {names}.')
     return with_joints[0]
-  found = [c for c in with_joints if str(c['name']) == name]
+  found = [c for c in with_joints if str(c.name) == name]
   if len(found) != 1:
     raise UserError(
       f'{len(found)} categories with keypoints are called {name!r}; there '
@@ -174,34 +120,25 @@ def _category(categories: list[dict], name: str | None) -> dict:
 
 
 def _skeleton(
-  category: dict, flip_pairs: Sequence[str] | None, metric: str
+  category: Category, flip_pairs: Sequence[str] | None, metric: str
 ) -> Skeleton:
-  if not isinstance(category['keypoints'], list):
-    raise UserError(
-      f'"keypoints" of category {category["name"]!r} must be a list of names.'
-    )
-  for joint in category['keypoints']:
-    if not _is_joint_name(joint):
+  joints = tuple(map(str, category.keypoints))
+  for joint in joints:
+    if not (joint.strip() and joint.isprintable()):
       raise UserError(
-        f'"keypoints" of category {category["name"]!r} has {joint!a:.80}; each '
+        f'"keypoints" of category {category.name!r} has {joint!a:.80}; each '
         'must be the name of a joint.'
       )
-  joints = tuple(str(joint) for joint in category['keypoints'])
   if len(set(joints)) < len(joints):
-    raise UserError(f'category {category["name"]!r} names a joint twice.')
+    raise UserError(f'category {category.name!r} names a joint twice.')
   if flip_pairs is None:
     flip = skeleton_lib.flip_by_names(joints)
   else:
     flip = skeleton_lib.flip_by_pairs(joints, flip_pairs)
-  numbers = range(1, len(joints) + 1)
-  try:
-    limbs = [(a, b) for a, b in category.get('skeleton') or ()]
-  except (TypeError, ValueError):
-    limbs = [(0, 0)]
-  # 1.0 is in this range, '1' and 1.5 are not.
-  if any(joint not in numbers for limb in limbs for joint in limb):
+  limbs = category.skeleton or ()
+  if any(not 1 <= joint <= len(joints) for limb in limbs for joint in limb):
     raise UserError(
-      f'"skeleton" of category {category["name"]!r} must be pairs of joints, '
+      f'"skeleton" of category {category.name!r} must be pairs of joints, '
       f'counted from 1 to {len(joints)}.'
     )
   if metric not in METRICS:
@@ -212,75 +149,40 @@ def _skeleton(
     joints=joints,
     flip=flip,
     groups=skeleton_lib.groups_of(joints, flip),
-    limbs=tuple((int(a) - 1, int(b) - 1) for a, b in limbs),
+    limbs=tuple((a - 1, b - 1) for a, b in limbs),
     metric=metric,
     sigmas=_SIGMAS if joints == _NOSE_TO_ANKLE else (),
   )
 
 
-def _is_joint_name(joint: Any) -> bool:
-  """Whether it is a number or a line of text, which a report can hold."""
-  try:
-    str(joint).encode()
-  except UnicodeEncodeError:
-    return False
-  return isinstance(joint, int | str) and bool(
-    str(joint).strip() and len(str(joint).splitlines()) == 1
-  )
-
-
-def _images(
-  entries: list[dict],
-) -> dict[Any, tuple[int, str, tuple[float, float]]]:
-  """Returns each image's place in the file, name, width and height, by id."""
-  images = {}
-  for index, entry in enumerate(entries):
-    where = f'image {index + 1}'
-    if not (
-      isinstance(entry, dict)
-      and _is_id(entry, 'id')
-      and isinstance(entry.get('file_name'), str)
-      and entry['file_name']
-    ):
-      raise UserError(f'{where} has no id or no file_name.')
-    if entry['id'] in images:
-      raise UserError(f'two images have the id {entry["id"]}.')
-    name = entry['file_name'].replace('\\', '/')
-    width, height = (_number(entry, n, where) for n in ('width', 'height'))
-    if width < 0 or height < 0:
-      raise UserError(
-        f'{where} has width {width:g} and height {height:g}; they must be px.'
-      )
-    size = width or np.inf, height or np.inf
-    images[entry['id']] = index, str(PurePosixPath(name)), size
-  return images
+def _images(images: list[Image]) -> dict[Id, int]:
+  """Returns each image's place in the file by its id."""
+  places = {}
+  for place, image in enumerate(images):
+    if image.id in places:
+      raise UserError(f'two images have the id {image.id}.')
+    places[image.id] = place
+  return places
 
 
 def _joints(
-  annotation: dict, where: str, skeleton: Skeleton
+  annotation: Annotation, where: str, skeleton: Skeleton
 ) -> np.ndarray | None:  # f64[K, 3]: x, y, v
-  """Reads the joints; None if none is labeled."""
-  values = annotation.get('keypoints') or []
-  count = len(skeleton.joints)
-  if not values:
+  """Returns the joints, or None if none is labeled."""
+  joints, count = annotation.keypoints, len(skeleton.joints)
+  if joints is None or not joints.size:
     return None
-  try:
-    joints = np.array(values, np.float64)
-  except (OverflowError, TypeError, ValueError):
-    raise UserError(f'{where} has keypoints that are not numbers.') from None
-  if joints.shape != (3 * count,):
+  if joints.size != 3 * count:
     raise UserError(
       f'{where} has {joints.size} numbers as keypoints; {count} joints have '
       f'{3 * count}: x, y, v of each.'
     )
   joints = joints.reshape(count, 3)
   labeled = joints[:, 2] != 0
+  far = labeled & ~(np.abs(joints) < FARTHEST).all(axis=1)
   for bad, what in (
     (~np.isin(joints[:, 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
-    (
-      labeled & ~(np.abs(joints) < FARTHEST).all(axis=1),
-      'x = {0}, y = {1}, which must be px of the image',
-    ),
+    (far, 'x = {0}, y = {1}, which must be px of the image'),
   ):
     if bad.any():
       joint = int(bad.argmax())
@@ -289,39 +191,32 @@ def _joints(
   return joints if labeled.any() else None
 
 
-def _outside(joints: np.ndarray, size: tuple[float, float]) -> int:
-  """Counts the labeled joints outside of an image of this size."""
+def _outside(joints: np.ndarray, image: Image) -> int:
+  """Counts the labeled joints outside of an image."""
   points = joints[joints[:, 2] > 0, :2]
+  size = image.width or np.inf, image.height or np.inf
   return int(((points < 0) | (points > size)).any(axis=1).sum())
 
 
-def _inside(joints: np.ndarray, box: tuple[float, float, float, float]) -> bool:
-  """Whether a labeled joint is in the box."""
+def _inside(joints: np.ndarray, box: Sequence[float]) -> bool:
+  """Returns whether a labeled joint lies in the box."""
   points = joints[joints[:, 2] > 0, :2]
   low, size = np.reshape(box, (2, 2))
   return bool(((points >= low) & (points - low <= size)).all(axis=1).any())
 
 
 def _box(
-  annotation: dict, where: str, joints: np.ndarray
-) -> tuple[float, float, float, float] | None:
-  """The box, or the extent of the joints where there is none of any size."""
-  if box := annotation.get('bbox'):
-    try:
-      if not isinstance(box, list):
-        raise TypeError
-      x, y, w, h = (float(value) for value in box)
-    except (OverflowError, TypeError, ValueError):
-      x = y = w = h = np.nan
-    if not (np.abs([x, y, w, h]) < FARTHEST).all():
+  annotation: Annotation, where: str, joints: np.ndarray
+) -> Sequence[float] | None:
+  """Returns the box, or the joints' extent where the box has no size."""
+  if box := annotation.bbox:
+    if len(box) != 4 or not (np.abs(box) < FARTHEST).all():
       raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')
-    if w > 0 and h > 0:
-      return x, y, w, h
+    if annotation.box:
+      return box
   points = joints[joints[:, 2] > 0, :2]
-  (x, y), (right, bottom) = points.min(axis=0), points.max(axis=0)
-  if max(right - x, bottom - y) <= 0:
-    return None
-  return x, y, right - x, bottom - y
+  low, size = points.min(axis=0), np.ptp(points, axis=0)
+  return (*low, *size) if size.any() else None
 
 
 def _people(rows: list[tuple], skeleton: Skeleton) -> People:

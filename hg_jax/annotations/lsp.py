@@ -100,16 +100,11 @@ def read(
 
 
 def _array(path: Path) -> np.ndarray:  # f64[...]
-  try:
+  with array_files.reading(path):
     joints = array_files.read_mat(path, ['joints'])['joints']
-    if joints.dtype.kind not in 'buif':  # NumPy takes some others, too.
-      raise TypeError(f'they are of {joints.dtype}')
+    if joints.dtype.kind not in 'buif':
+      raise TypeError('its joints are not numbers')
     return np.asarray(joints, np.float64)
-  except UNREADABLE as error:
-    raise UserError(
-      f'{path} is damaged, or its joints are not numbers '
-      f'({type(error).__name__}: {error}).'
-    ) from error
 
 
 def _require_usable(

@@ -9,7 +9,7 @@ The forms, and what their numbers mean (SPEC 2.1):
                                   to 3 decimals, training images only.
   `train.h5`, `valid.h5`          of pose-hg-demo; center and scale already
                                   adjusted, joints truncated to integers.
-  `train.json`, `valid.json`      of HRNet and mmpose; see `mpii_hrnet`.
+  `train.json`, `valid.json`      of HRNet and mmpose; see `mpii_json`.
   `gt_valid.mat`                  the evaluation's ground truth: pytorch-pose's
                                   `detections_our_format.mat`.
 
@@ -26,11 +26,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from hg_jax.annotations import mpii_hrnet, mpii_json, mpii_mat
+from hg_jax.annotations import mpii_json, mpii_mat
 from hg_jax.annotations.mpii_skeleton import SKELETON
 from hg_jax.annotations.people import FARTHEST, People, concatenate
-from hg_jax.base import array_files, files
-from hg_jax.base.array_files import UNREADABLE
+from hg_jax.base import array_files
 from hg_jax.base.errors import UserError
 
 NUM_JOINTS = len(SKELETON.joints)
@@ -128,24 +127,13 @@ def _read(path: Path) -> dict[str, People]:
   suffix = path.name.lower().removesuffix('.gz').rpartition('.')[2]
   if suffix not in readers:
     raise UserError(f'{path} is not a .mat, .json or .h5. Give {FORMS}.')
-  if suffix == 'mat' and h5py.is_hdf5(path):
-    raise UserError(
-      f"{path} is of MATLAB's form -v7.3; save it there with -v7 instead."
-    )
-  try:
-    # `_split` refuses what becomes infinite or NaN, and names the person.
-    with np.errstate(all='ignore'):
-      return readers[suffix](path)
-  except UNREADABLE as error:
-    raise _unreadable(path, error) from error
+  # `_split` refuses what becomes infinite or NaN, and names the person.
+  with _reading(path), np.errstate(all='ignore'):
+    return readers[suffix](path)
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-  reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-  return UserError(
-    f'{path} is damaged or no file of MPII annotations ({reason[:200]}). '
-    f'Give {FORMS}.'
-  )
+def _reading(path: Path):
+  return array_files.reading(path, f'Give {FORMS}.')
 
 
 def _split(
@@ -263,14 +251,14 @@ def _from_raw(
 
 
 def _read_json(path: Path) -> dict[str, People]:
-  rows = files.read_json(path)
-  if not rows:
-    raise ValueError('it has no people')
-  if mpii_hrnet.is_hrnet(rows):
-    return _split_hrnet(_from_raw(**mpii_hrnet.columns(rows)))
-  people = _from_raw(**mpii_json.columns(rows))
+  try:
+    columns, valid = mpii_json.read(path)
+  except UserError as error:
+    raise UserError(f'{error} Give {FORMS}.') from error
+  people = _from_raw(**columns)
+  if valid is None:
+    return _split_hrnet(people)
   # For MPII these are the people of the shipped list, as a test proves.
-  valid = mpii_json.is_validation(rows)
   return _split(
     people,
     valid=valid,
@@ -339,13 +327,11 @@ def _read_mat(path: Path) -> dict[str, People]:
 def _read_ground_truth(path: Path) -> People | None:
   """Reads gt_valid.mat; None if `path` is another kind of .mat."""
   names = ['pos_gt_src', 'headboxes_src', 'jnt_missing']
-  try:
+  with _reading(path):
     if 'pos_gt_src' not in array_files.mat_names(path):
       return None
     contents = array_files.read_mat(path, names)
     joints, boxes, missing = (contents[name] for name in names)
-  except UNREADABLE as error:
-    raise _unreadable(path, error) from error
   image, image_index, person_index = validation_list()
   if joints.shape != (NUM_JOINTS, 2, len(image)):
     raise UserError(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import scipy.io
 
@@ -89,9 +90,6 @@ def read_mat(path: Path, variables: list[str], **options: Any) -> dict:
   Raises:
     UNREADABLE: the file is damaged or of another form.
   """
-  try:
-    return scipy.io.loadmat(path, variable_names=variables, **options)
-  except NotImplementedError as error:
-    raise ValueError(
-      "it is of MATLAB's form -v7.3; save it with -v7 instead"
-    ) from error
+  if h5py.is_hdf5(path):
+    raise ValueError("it is of MATLAB's form -v7.3; save it with -v7 instead")
+  return scipy.io.loadmat(path, variable_names=variables, **options)

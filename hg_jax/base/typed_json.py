@@ -27,7 +27,9 @@ _NAMES = {
 
 
 def read(path: Path) -> bytes:
-  """Reads a JSON file, which may be compressed by gzip.
+  """Reads a JSON file as UTF-8.
+
+  The file may be compressed by gzip, and in any of Unicode's encodings.
 
   Raises:
     UserError: the system does not give the file, or it is damaged.
@@ -38,26 +40,29 @@ def read(path: Path) -> bytes:
   except OSError as error:
     raise cannot_be_read(path, error) from error
   try:
-    return gzip.decompress(data) if data.startswith(b'\x1f\x8b') else data
-  except (EOFError, OSError, zlib.error) as error:
+    if data.startswith(b'\x1f\x8b'):
+      data = gzip.decompress(data)
+    encoding = json.detect_encoding(data)
+    return data if encoding == 'utf-8' else data.decode(encoding).encode()
+  except (EOFError, OSError, ValueError, zlib.error) as error:
     raise UserError(
-      f'{path} is not JSON: its compression is damaged: {error}.'
+      f'{path} is not JSON: its compression or encoding is damaged: {error}.'
     ) from error
 
 
 def decode(
   data: bytes,
   kind: type[T],
-  path: Path | str,
+  path: Path | None = None,
   *,
   hook: Callable[[type, Any], Any] | None = None,
 ) -> T:
   """Decodes JSON into a type; numbers may be written as text.
 
   Args:
-    data: the JSON, in any of Unicode's encodings.
+    data: the JSON, of `read`.
     kind: the type, of msgspec's.
-    path: the file, for messages.
+    path: the file, which messages begin with.
     hook: makes a value of a type that msgspec does not know.
 
   Raises:
@@ -69,17 +74,15 @@ def decode(
     except msgspec.ValidationError:
       raise
     except (msgspec.DecodeError, ValueError):
-      # Python's parser takes NaN and UTF-16 too, and names line and column.
+      # Python's parser also takes NaN, and names line and column.
       values = json.loads(data)
     return msgspec.convert(values, kind, strict=False, dec_hook=hook)
   except msgspec.ValidationError as error:
     place, expected = problem(error)
-    where = f'{path}: {place}' if place else str(path)
-    raise UserError(f'{where}: expected {expected}.') from error
-  except RecursionError as error:
-    raise UserError(f'{path} is not JSON: it is nested too deeply.') from error
-  except ValueError as error:
-    raise UserError(f'{path} is not JSON: {error}.') from error
+    where = ': '.join(str(part) for part in (path, place) if part)
+    raise UserError(f'{where or "it"}: expected {expected}.') from error
+  except (RecursionError, ValueError) as error:
+    raise UserError(f'{path or "it"} is not JSON: {error}.') from error
 
 
 def problem(error: msgspec.ValidationError) -> tuple[str, str]:
@@ -102,5 +105,8 @@ def problem(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def _words(types: re.Match) -> str:
-  """Returns 'a whole number or text' for '`int | str`'."""
-  return ' or '.join(_NAMES.get(t, t) for t in types[1].split(' | '))
+  """Returns 'a number or text' for '`int | float | str`'."""
+  names = types[1].split(' | ')
+  if 'float' in names and 'int' in names:
+    names.remove('int')
+  return ' or '.join(_NAMES.get(name, name) for name in names)
