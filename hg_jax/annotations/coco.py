@@ -4,11 +4,12 @@ Axes: P people, K joints.
 """
 
 import collections
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from hg_jax.annotations.coco_file import Annotation, Category, File, Id, Image
+from hg_jax.annotations.coco_file import Annotation, Category, File, Image
 from hg_jax.annotations.people import FARTHEST, People, from_boxes
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
@@ -26,6 +27,8 @@ _SIGMAS = (
   0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
 )  # fmt: skip
 METRICS = ('pck_box', 'pck_torso')
+# An annotation and its place in the file.
+Entry = tuple[int, Annotation]
 
 
 def read(
@@ -52,50 +55,77 @@ def read(
   """
   chosen = _category(file.categories, category)
   skeleton = _skeleton(chosen, flip_pairs, metric or METRICS[0])
-  images = _images(file.images)
-  rows, ids, counts = [], set(), collections.Counter()
-  for number, annotation in enumerate(file.annotations):
-    where = _where(annotation, number, ids)
-    if annotation.category_id not in (None, chosen.id):
-      counts['annotations of other categories left out'] += 1
-    elif annotation.iscrowd:
-      counts['annotations of crowds left out'] += 1
-    elif (joints := _joints(annotation, where, skeleton)) is None:
-      counts['without a labeled joint left out'] += 1
-    elif (box := _box(annotation, where, joints)) is None:
-      counts['left out, without a box and with all joints in one place'] += 1
-    elif annotation.image_id not in images:
-      raise UserError(
-        f'{where} is of image {annotation.image_id!r}, which "images" lacks: '
-        'add the image or delete the annotation.'
-      )
-    else:
-      index = images[annotation.image_id]
-      image = file.images[index]
-      rows.append((image.name, joints, box, index, number))
-      counts['people whose box holds none of their joints kept'] += not _inside(
-        joints, box
-      )
-      counts['joints outside of their images kept'] += _outside(joints, image)
+  _require_ids(file.annotations)
+  people, joints, boxes, counts = _select(file, chosen, skeleton)
+  places = _image_places(people, file.images)
+  images = [file.images[place] for place in places]
+  counts |= {
+    'people whose box holds none of their joints kept': _lost(joints, boxes),
+    'joints outside of their images kept': _outside(joints, images),
+  }
   notes = [f'{count:,} {what}' for what, count in counts.items() if count]
-  if not rows:
+  if not people:
     raise UserError(
       f'nobody of category {chosen.name!r}, id {chosen.id!r}, has a joint: '
       f'{"; ".join(notes) or "there are no annotations"}.'
     )
-  return _people(rows, skeleton), skeleton, notes
+  labeled = joints[..., 2] > 0
+  table = from_boxes(
+    skeleton,
+    image=np.array([image.name for image in images]),
+    boxes=boxes,
+    joints=np.where(labeled[..., None], joints[..., :2], 0),
+    labeled=labeled,
+    visible=joints[..., 2] == 2,
+    image_index=np.array(places),
+    person_index=np.array([number for number, _ in people]),
+  )
+  return table, skeleton, notes
 
 
-def _where(annotation: Annotation, number: int, ids: set) -> str:
-  """Names an annotation, and refuses an id that was seen before."""
+def _select(
+  file: File, category: Category, skeleton: Skeleton
+) -> tuple[list[Entry], np.ndarray, np.ndarray, dict[str, int]]:
+  """Selects the annotations to keep.
+
+  Returns:
+    The annotations, their joints f64[P, K, 3], their boxes f64[P, 4], and how
+    many were left out, by reason.
+  """
+  entries = [
+    entry
+    for entry in enumerate(file.annotations)
+    if entry[1].category_id in (None, category.id)
+  ]
+  people = [entry for entry in entries if not entry[1].iscrowd]
+  counts = {
+    'annotations of other categories left out': len(file.annotations)
+    - len(entries),
+    'annotations of crowds left out': len(entries) - len(people),
+  }
+  joints = _joints(people, skeleton)
+  kept = (joints[..., 2] > 0).any(axis=1)
+  counts['without a labeled joint left out'] = (~kept).sum()
+  people, joints = list(itertools.compress(people, kept)), joints[kept]
+  boxes = _boxes(people, joints)
+  kept = (boxes[:, 2:] > 0).any(axis=1)
+  reason = 'left out, without a box and with all joints in one place'
+  counts[reason] = (~kept).sum()
+  people = list(itertools.compress(people, kept))
+  return people, joints[kept], boxes[kept], counts
+
+
+def _where(number: int, annotation: Annotation) -> str:
   if annotation.id is None:
     return f'annotations[{number}]'
-  if annotation.id in ids:
-    raise UserError(
-      f'annotation {annotation.id} is there twice: ids must differ.'
-    )
-  ids.add(annotation.id)
   return f'annotation {annotation.id}'
+
+
+def _require_ids(annotations: list[Annotation]) -> None:
+  ids = collections.Counter(a.id for a in annotations if a.id is not None)
+  for name, count in ids.most_common(1):
+    if count > 1:
+      raise UserError(f'annotation {name} is there twice: ids must differ.')
 
 
 def _category(categories: list[Category], name: str | None) -> Category:
@@ -155,81 +185,81 @@ def _skeleton(
   )
 
 
-def _images(images: list[Image]) -> dict[Id, int]:
-  """Returns each image's place in the file by its id."""
+def _image_places(people: list[Entry], images: list[Image]) -> list[int]:
+  """Returns the place in the file of each person's image."""
   places = {}
   for place, image in enumerate(images):
     if image.id in places:
       raise UserError(f'two images have the id {image.id}.')
     places[image.id] = place
-  return places
+  for number, person in people:
+    if person.image_id not in places:
+      raise UserError(
+        f'{_where(number, person)} is of image {person.image_id!r}, which '
+        '"images" lacks: add the image or delete the annotation.'
+      )
+  return [places[person.image_id] for _, person in people]
 
 
 def _joints(
-  annotation: Annotation, where: str, skeleton: Skeleton
-) -> np.ndarray | None:  # f64[K, 3]: x, y, v
-  """Returns the joints, or None if none is labeled."""
-  joints, count = annotation.keypoints, len(skeleton.joints)
-  if joints is None or not joints.size:
-    return None
-  if joints.size != 3 * count:
-    raise UserError(
-      f'{where} has {joints.size} numbers as keypoints; {count} joints have '
-      f'{3 * count}: x, y, v of each.'
-    )
-  joints = joints.reshape(count, 3)
-  labeled = joints[:, 2] != 0
-  far = labeled & ~(np.abs(joints) < FARTHEST).all(axis=1)
+  people: list[Entry], skeleton: Skeleton
+) -> np.ndarray:  # f64[P, K, 3]: x, y, v; 0 without keypoints
+  count = len(skeleton.joints)
+  joints = np.zeros((len(people), count, 3))
+  for row, (number, person) in enumerate(people):
+    points = person.keypoints
+    if points is None or not points.size:
+      continue
+    if points.size != 3 * count:
+      raise UserError(
+        f'{_where(number, person)} has {points.size} numbers as keypoints; '
+        f'{count} joints have {3 * count}: x, y, v of each.'
+      )
+    joints[row] = points.reshape(count, 3)
+  far = (joints[..., 2] != 0) & ~(np.abs(joints) < FARTHEST).all(axis=-1)
   for bad, what in (
-    (~np.isin(joints[:, 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
+    (~np.isin(joints[..., 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
     (far, 'x = {0}, y = {1}, which must be px of the image'),
   ):
-    if bad.any():
-      joint = int(bad.argmax())
-      values = what.format(*joints[joint])
-      raise UserError(f'{where} has {skeleton.joints[joint]} with {values}.')
-  return joints if labeled.any() else None
+    for row, joint in np.argwhere(bad)[:1]:
+      values = what.format(*joints[row, joint])
+      raise UserError(
+        f'{_where(*people[row])} has {skeleton.joints[joint]} with {values}.'
+      )
+  return joints
 
 
-def _outside(joints: np.ndarray, image: Image) -> int:
-  """Counts the labeled joints outside of an image."""
-  points = joints[joints[:, 2] > 0, :2]
-  size = image.width or np.inf, image.height or np.inf
-  return int(((points < 0) | (points > size)).any(axis=1).sum())
+def _boxes(
+  people: list[Entry],
+  joints: np.ndarray,  # f64[P, K, 3]
+) -> np.ndarray:  # f64[P, 4]: x, y, width, height
+  """Returns the boxes, or the joints' extent where a box has no size."""
+  for number, person in people:
+    box = person.bbox or (0, 0, 0, 0)
+    if len(box) != 4 or not all(abs(value) < FARTHEST for value in box):
+      raise UserError(
+        f'{_where(number, person)} has bbox {box}: x, y, width, height in px.'
+      )
+  labeled = joints[..., 2:] > 0
+  low = np.where(labeled, joints[..., :2], np.inf).min(axis=1)
+  high = np.where(labeled, joints[..., :2], -np.inf).max(axis=1)
+  boxes = np.concatenate([low, high - low], axis=1)
+  for row, (_, person) in enumerate(people):
+    if person.box:
+      boxes[row] = person.box
+  return boxes
 
 
-def _inside(joints: np.ndarray, box: Sequence[float]) -> bool:
-  """Returns whether a labeled joint lies in the box."""
-  points = joints[joints[:, 2] > 0, :2]
-  low, size = np.reshape(box, (2, 2))
-  return bool(((points >= low) & (points - low <= size)).all(axis=1).any())
+def _lost(joints: np.ndarray, boxes: np.ndarray) -> int:
+  """Counts the people whose box holds none of their labeled joints."""
+  offset = joints[..., :2] - boxes[:, None, :2]
+  inside = ((offset >= 0) & (offset <= boxes[:, None, 2:])).all(axis=-1)
+  return int((~(inside & (joints[..., 2] > 0)).any(axis=1)).sum())
 
 
-def _box(
-  annotation: Annotation, where: str, joints: np.ndarray
-) -> Sequence[float] | None:
-  """Returns the box, or the joints' extent where the box has no size."""
-  if box := annotation.bbox:
-    if len(box) != 4 or not (np.abs(box) < FARTHEST).all():
-      raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')
-    if annotation.box:
-      return box
-  points = joints[joints[:, 2] > 0, :2]
-  low, size = points.min(axis=0), np.ptp(points, axis=0)
-  return (*low, *size) if size.any() else None
-
-
-def _people(rows: list[tuple], skeleton: Skeleton) -> People:
-  names, joints, boxes, image_index, person_index = zip(*rows, strict=True)
-  joints = np.array(joints)
-  labeled = joints[..., 2] > 0
-  return from_boxes(
-    skeleton,
-    image=np.array(names),
-    boxes=np.array(boxes),
-    joints=np.where(labeled[..., None], joints[..., :2], 0),
-    labeled=labeled,
-    visible=joints[..., 2] == 2,
-    image_index=np.array(image_index),
-    person_index=np.array(person_index),
-  )
+def _outside(joints: np.ndarray, images: list[Image]) -> int:
+  """Counts the labeled joints outside of their images."""
+  sizes = [(i.width or np.inf, i.height or np.inf) for i in images]
+  points, size = joints[..., :2], np.reshape(sizes, (-1, 1, 2))
+  outside = ((points < 0) | (points > size)).any(axis=-1)
+  return int((outside & (joints[..., 2] > 0)).sum())

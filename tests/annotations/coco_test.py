@@ -79,9 +79,9 @@ def test_read_gives_people_and_skeleton_and_counts_who_is_left_out():
   np.testing.assert_array_equal(people.known, people.labeled)
   np.testing.assert_array_equal(people.visible[0], [True, False, False])
   assert notes == [
+    '1 annotations of other categories left out',
     '1 annotations of crowds left out',
     '1 without a labeled joint left out',
-    '1 annotations of other categories left out',
   ]
 
 
