@@ -2,7 +2,7 @@
 
   3 x 14 x N  LSP: x, y and 1 where the joint is hidden; im0001.jpg, ...
   14 x 3 x N  LSP-extended: x, y and 1 where the joint is labeled, so nobody
-              knows of the others; im00001.jpg, ...
+              knows the others; im00001.jpg, ...
 
 Axes: P people, K = 14 joints.
 """
@@ -39,7 +39,7 @@ _LSP_PEOPLE, _LSP_TRAINING = 2000, 1000
 
 
 def is_lsp(path: Path) -> bool:
-  """Tells whether a file is a joints.mat."""
+  """Returns whether a file is a joints.mat."""
   try:
     return 'joints' in array_files.mat_names(path)
   except UNREADABLE:
@@ -59,7 +59,7 @@ def read(
     The people by split, the skeleton, and a line on who was left out.
 
   Raises:
-    UserError: the file is damaged, has another shape, or nobody in it.
+    UserError: the file is damaged, has another shape, or has no people.
   """
   array = _array(path)
   if array.ndim == 3 and array.shape[:2] == (3, 14):
@@ -124,7 +124,7 @@ def _require_usable(
 
 
 def _extent(points: np.ndarray) -> tuple[float, ...] | None:
-  """Returns the box around points, x, y, width, height; None of no size."""
+  """Returns the box around points, x, y, width, height; None without a size."""
   if not len(points):
     return None
   low, high = points.min(axis=0), points.max(axis=0)

@@ -18,6 +18,7 @@ image, row in `annolist` and row in `annorect`, from 0, as valid.h5 has them.
 Other people of their images belong to no split: they would leak.
 """
 
+import collections
 import dataclasses
 import functools
 import importlib.resources
@@ -50,11 +51,10 @@ _FILES = {
 def load(path: str | Path) -> dict[str, People]:
   """Reads annotations into the splits they hold: 'train', 'valid', 'test'.
 
-  'valid' has the people of the shipped list, or those that the json marks;
-  'train' those with a position, a scale and at least one joint, in images
-  without validation people; 'test' those in images whose joints are not
-  published. Each is in the order of (image_index, person_index), which for
-  'valid' is the standard order.
+  'valid' has the people of the shipped list, or those that the json marks.
+  'train' has people with a position, a scale and at least one joint, in
+  images without validation people. 'test' has the people in images whose
+  joints are not published. Each split is sorted by image_index, person_index.
 
   Args:
     path: a file of any of `FORMS`, or the folder of train.h5 and valid.h5.
@@ -82,9 +82,8 @@ def load(path: str | Path) -> dict[str, People]:
 def load_evaluation(path: str | Path) -> People:
   """Reads the 2,958 validation people, in standard order, from any form.
 
-  gt_valid.mat has no center, which is NaN then; no scale, so `side` is ten
-  head sizes (SPEC 0.4); and no visibility: every labeled joint is `visible`,
-  so no joint is occluded.
+  gt_valid.mat has no center, so it is NaN; no scale, so `side` is ten head
+  sizes (SPEC 0.4); and no visibility, so every labeled joint is `visible`.
 
   Raises:
     UserError: as `load`, or people are missing from the file.
@@ -151,11 +150,16 @@ def _split(
   """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
+  is_right = {}
   for name in ('center', 'side', 'joints', 'reference'):
     rows = getattr(people, name).reshape(len(people), -1)
-    near = (np.abs(rows) < FARTHEST).all(axis=1)  # False of NaN
-    _require(people, near, name, 'is not in px of an image')
-  _require(people, people.side > 0, 'scale', 'is not above 0')
+    is_right[name] = (np.abs(rows) < FARTHEST).all(axis=1)  # False for NaN
+  is_right['scale'] = people.side > 0
+  for name, right in is_right.items():
+    for row in np.flatnonzero(~right)[:1]:
+      raise ValueError(
+        f'{name} of person {row} ({people.image[row]}) is not in px of an image'
+      )
 
   train = ~test & ~held_out & people.labeled.any(axis=-1)
   splits = {}
@@ -169,31 +173,18 @@ def _split(
   return splits
 
 
-def _require(
-  people: People,
-  fine: np.ndarray,  # bool[P]
-  name: str,
-  problem: str,
-) -> None:
-  if not fine.all():
-    row = int(np.flatnonzero(~fine)[0])
-    raise ValueError(f'{name} of person {row} ({people.image[row]}) {problem}')
-
-
 def _require_once(people: People) -> None:
   columns = (people.image, people.image_index, people.person_index)
-  seen = set()
-  for person in zip(*(column.tolist() for column in columns), strict=True):
-    if person in seen:
-      image, _, number = person
+  counts = collections.Counter(zip(*columns, strict=True))
+  for (image, _, number), count in counts.most_common(1):
+    if count > 1:
       raise ValueError(f'person {number} of {image} is there twice')
-    seen.add(person)
 
 
 def _listed(
   people: People,
 ) -> dict[str, np.ndarray]:  # bool[P], `valid` and `held_out` of `_split`
-  """Finds who is on the shipped list, and who is in an image of it.
+  """Finds the people on the shipped list, and those in its images.
 
   Raises:
     ValueError: an image of the list has another name.
@@ -228,7 +219,7 @@ def _from_raw(
 ) -> People:
   """Moves each square 15 x scale px down and widens it by 25 %.
 
-  So does pose-hg-train's mpii.lua, to keep limbs inside.
+  pose-hg-train's mpii.lua does so to keep limbs inside.
   """
   scale = np.asarray(scale, np.float64)
   center = np.asarray(center, np.float64) + 15 * scale[:, None] * [0, 1]
@@ -269,7 +260,7 @@ def _read_json(path: Path) -> dict[str, People]:
 
 
 def _split_hrnet(people: People) -> dict[str, People]:
-  """Validates on the images of the shipped list; numbers these as it does."""
+  """Validates on the images of the shipped list, and takes its numbers."""
   image, image_index, person_index = validation_list()
   valid = np.isin(people.image, image)
   if np.array_equal(people.image, image):
