@@ -36,21 +36,11 @@ _PANEL = 384  # px; `figures.annotated` enlarges to at least this
 def define_flags() -> None:
   define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_string('output', None, 'Folder for the pictures.')
-  flags.DEFINE_integer(
-    'step',
-    0,
-    'The training step to show.',
-    lower_bound=0,
-    upper_bound=2**31 - 1,
-  )
-  flags.DEFINE_integer(
-    # More make a picture that hardly anything opens.
-    'people',
-    12,
-    'How many to show.',
-    lower_bound=1,
-    upper_bound=200,
-  )
+  bounds = {'lower_bound': 0, 'upper_bound': 2**31 - 1}
+  flags.DEFINE_integer('step', 0, 'The training step to show.', **bounds)
+  # More people make a picture that few programs open.
+  bounds = {'lower_bound': 1, 'upper_bound': 200}
+  flags.DEFINE_integer('people', 12, 'How many to show.', **bounds)
 
 
 def main(argv: list[str]) -> None:
@@ -97,13 +87,12 @@ def browse(
     for i in range(people)
   ]
   inputs = output / 'inputs.png'
-  legend = {f"person's {side}": color for side, color in figures.SIDES.items()}
   page = figures.sheet(
     rows,
     columns=2,
     title=f'Step {step}: as prepared, as seen, and the targets. Colors: '
     'saturation, brightness, contrast',
-    legend=legend,
+    legend={f"person's {side}": color for side, color in figures.SIDES.items()},
   )
   figures.write(inputs, page)
   distributions = output / 'augmentation.png'
@@ -128,10 +117,8 @@ def _targets(
   skeleton: Skeleton,
 ) -> np.ndarray:  # u8[_PANEL, _PANEL, 3]
   """Draws the heatmaps over the input, the highest in its side's color."""
-  colors = np.array(
-    [figures.SIDES[skeleton.side(k)] for k in range(heatmaps.shape[-1])],
-    np.float32,
-  )
+  sides = [skeleton.side(k) for k in range(heatmaps.shape[-1])]
+  colors = np.array([figures.SIDES[side] for side in sides], np.float32)
   glow = heatmaps.max(-1, keepdims=True) * colors[heatmaps.argmax(-1)]
   size = (_PANEL, _PANEL)
   glow = cv2.resize(glow, size, interpolation=cv2.INTER_NEAREST)

@@ -34,73 +34,49 @@ _MOST_SIZE, _MOST_MARGIN = 8192, 32
 
 def define_flags() -> None:
   flags.DEFINE_string('images', None, 'Folder of the images.')
-  flags.DEFINE_string(
-    'annotations',
-    None,
+  text = (
     'COCO keypoints JSON of anything; joints.mat of LSP or LSP-extended; or '
     'of MPII mpii_human_pose_v1_u12_1.mat, mpii_annotations.json[.gz], or the '
-    'folder of train.h5 and valid.h5, or train.json and valid.json.',
+    'folder of train.h5 and valid.h5, or train.json and valid.json.'
   )
-  flags.DEFINE_string(
-    'validation', None, 'A second file of annotations, to validate on.'
+  flags.DEFINE_string('annotations', None, text)
+  text = 'A second file of annotations, to validate on.'
+  flags.DEFINE_string('validation', None, text)
+  text = (
+    'Share of the images to validate on. The default is '
+    f'{forms.VALIDATION_SHARE:g} where the annotations have no split.'
   )
-  flags.DEFINE_float(
-    'validation_share',
-    None,
-    'Share of the images to validate on; where the annotations have no split '
-    f'{forms.VALIDATION_SHARE:g} by default.',
-  )
-  flags.DEFINE_string(
-    'category', None, 'Of a COCO file in which several have keypoints.'
-  )
-  flags.DEFINE_list(
-    'flip_pairs',
-    None,
+  flags.DEFINE_float('validation_share', None, text)
+  text = 'Category of a COCO file; needed if several have keypoints.'
+  flags.DEFINE_string('category', None, text)
+  text = (
     'Joints of a COCO file that change places in a mirror, a:b,c:d; by '
-    'default those that their names say.',
+    'default the names say them.'
   )
-  flags.DEFINE_enum(
-    'metric',
-    None,
-    coco.METRICS,
-    "What a COCO file's errors are measured in: the longer side of the box, "
-    'or the torso.',
+  flags.DEFINE_list('flip_pairs', None, text)
+  text = (
+    "Unit of a COCO file's errors: the longer side of the box, or the torso."
   )
-  _define_flags_of_records()
-
-
-def _define_flags_of_records() -> None:
-  flags.DEFINE_string(
-    'data_dir', 'data/mpii', 'Where to write; what --config.data.dir reads.'
-  )
-  flags.DEFINE_integer(
-    'size',
-    448,
-    'Side of the stored crops, px: 448 is enough for an input of 256 px, '
-    '672 for 384.',
-  )
-  flags.DEFINE_integer(
-    'photo_size',
-    512,
+  flags.DEFINE_enum('metric', None, coco.METRICS, text)
+  text = 'Where to write; what --config.data.dir reads.'
+  flags.DEFINE_string('data_dir', 'data/mpii', text)
+  text = 'Side of the stored crops, px: inputs of 256 px need 448, 384 px 672.'
+  flags.DEFINE_integer('size', 448, text)
+  text = (
     'Longer side of the stored whole photos, px, from which a finder of people '
-    'learns; 0 stores none.',
-    lower_bound=0,
+    'learns; 0 stores none.'
   )
-  flags.DEFINE_float(
-    'margin',
-    round(augmentation.margin(Augment()), 4),
+  flags.DEFINE_integer('photo_size', 512, text, lower_bound=0)
+  text = (
     "Side of the stored square over the person's; the default is what the "
-    'default augmentation reaches.',
+    'default augmentation reaches.'
   )
-  flags.DEFINE_bool(
-    'allow_missing', False, 'Leave out the people whose image is not there.'
-  )
-  flags.DEFINE_bool(
-    'skip_unreadable',
-    False,
-    'Leave out the people of broken images, and of '
-    'those of another size than the annotations say.',
-  )
+  margin = round(augmentation.margin(Augment()), 4)
+  flags.DEFINE_float('margin', margin, text)
+  text = 'Leave out the people whose image is missing.'
+  flags.DEFINE_bool('allow_missing', False, text)
+  text = 'Leave out the people of broken images, and of images of a wrong size.'
+  flags.DEFINE_bool('skip_unreadable', False, text)
 
 
 def main(argv: list[str]) -> None:
@@ -109,20 +85,14 @@ def main(argv: list[str]) -> None:
   for name in ('images', 'annotations'):
     if not FLAGS[name].value:
       raise UserError(f'--{name} is missing; see --help.')
+  names = ('validation_share', 'category', 'flip_pairs', 'metric', 'size')
+  names += ('photo_size', 'margin', 'allow_missing', 'skip_unreadable')
   prepare(
     images=Path(FLAGS.images),
     annotations=Path(FLAGS.annotations),
     data_dir=Path(FLAGS.data_dir),
     validation=Path(FLAGS.validation).resolve() if FLAGS.validation else None,
-    validation_share=FLAGS.validation_share,
-    category=FLAGS.category,
-    flip_pairs=FLAGS.flip_pairs,
-    metric=FLAGS.metric,
-    size=FLAGS.size,
-    photo_size=FLAGS.photo_size,
-    margin=FLAGS.margin,
-    allow_missing=FLAGS.allow_missing,
-    skip_unreadable=FLAGS.skip_unreadable,
+    **{name: FLAGS[name].value for name in names},
   )
 
 
@@ -140,21 +110,16 @@ def prepare(
 ) -> None:
   """Writes the records, a report and a contact sheet under `data_dir`.
 
-  Args:
-    images: the folder of the images.
-    annotations: their file.
-    data_dir: where to write.
-    size: of the largest crop to store, px.
-    photo_size: the longer side of whole photos, px; 0 stores none.
-    margin: the stored square's side over the person's.
-    allow_missing: leave out the people whose image is not there.
-    skip_unreadable: leave out the people of broken and mismatched images.
-    **settings: of `forms.load`.
+  The arguments are the command's flags; `settings` are those of `forms.load`.
 
   Raises:
     UserError: bad input, or `data_dir` holds other records or is in use.
   """
-  _require_bounds(size, margin)
+  if not (64 <= size <= _MOST_SIZE and 1 <= margin <= _MOST_MARGIN):
+    raise UserError(
+      f'--size={size} --margin={margin}: they must be from 64 to {_MOST_SIZE}, '
+      f'and from 1 to {_MOST_MARGIN}.'
+    )
   if not images.is_dir():
     raise UserError(f'{images} is not a folder; give --images=DIR.')
   source = {
@@ -217,25 +182,17 @@ def _write_photos(
 
 
 def _content(*paths: Path | None) -> str | None:
-  """A checksum of the files, and of those in folders; None if one is gone."""
+  """Returns a checksum of files and folders; None if one does not exist."""
   crc = 0
   for path in filter(None, paths):
     if not path.exists():
       return None
     for file in sorted(path.rglob('*')) if path.is_dir() else [path]:
-      if file.is_file():  # Of others `forms.load` speaks.
+      if file.is_file():  # `forms.load` refuses others.
         with files_lib.open_to_read(file) as opened:
           while part := opened.read(2**20):
             crc = zlib.crc32(part, crc)
   return f'{crc:08x}'
-
-
-def _require_bounds(size: int, margin: float) -> None:
-  if not (64 <= size <= _MOST_SIZE and 1 <= margin <= _MOST_MARGIN):
-    raise UserError(
-      f'--size={size} --margin={margin}: they must be from 64 to {_MOST_SIZE}, '
-      f'and from 1 to {_MOST_MARGIN}.'
-    )
 
 
 def prepare_synthetic(
@@ -243,21 +200,21 @@ def prepare_synthetic(
 ) -> None:
   """Draws and prepares people under `data_dir`, unless it holds some.
 
-  Says so if those are more or fewer.
+  Warns if it holds another number of people.
 
   Args:
     data_dir: the folder.
-    people: how many.
+    people: how many to draw.
     image_size: px, of the network's inputs.
 
   Raises:
     UserError: another process draws there, or the folder cannot be written.
   """
   if records.prepared(data_dir):
-    there = sum(records.counts(data_dir).values())
-    if there != people:
+    found = sum(records.counts(data_dir).values())
+    if found != people:
       print(
-        f'warning: {data_dir} holds {there:,} people, who are used; to draw '
+        f'warning: {data_dir} holds {found:,} people, who are used; to draw '
         f'the {people:,} of config.data.synthetic_people, give another '
         '--config.data.dir.',
         file=sys.stderr,
@@ -276,7 +233,7 @@ def prepare_synthetic(
 
 @contextlib.contextmanager
 def _only_writer(folder: Path, *, flag: str) -> Iterator[None]:
-  """Creates a folder that no other process writes into while entered."""
+  """Creates and locks a folder, so that no other process writes into it."""
   with system_errors(folder):
     folder.mkdir(parents=True, exist_ok=True)
   with files_lib.locked(folder, flag=flag):
@@ -286,7 +243,7 @@ def _only_writer(folder: Path, *, flag: str) -> Iterator[None]:
 def _present(
   splits: dict[str, People], folder: Path, allow_missing: bool
 ) -> tuple[dict[str, People], dict[str, Path], list[str]]:
-  """Selects the people whose images exist, none in two splits.
+  """Selects the people whose images exist, each image in one split only.
 
   Returns:
     The people, the file of each image, and lines on who is left out.
@@ -326,17 +283,14 @@ def _present(
 
 def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
   """Lists counts to compare with the published ones, SPEC 2.1 and 2.2."""
-  lines = [
-    f'{"split":<8}{"people":>8}{"images":>8}{"labeled":>10}{"visible":>10}'
-  ]
+  lines = ['split     people  images   labeled   visible']
   for split, people in splits.items():
     lines.append(
       f'{split:<8}{len(people):>8}{len(np.unique(people.image)):>8}'
       f'{people.labeled.sum():>10}{people.visible.sum():>10}'
     )
-  lines.append('')
   header = ''.join(f'{split:>20}' for split in splits)
-  lines.append(f'{"labeled / visible":<18}{header}')
+  lines += ['', f'{"labeled / visible":<18}{header}']
   for joint, name in enumerate(skeleton.joints):
     counts = ''.join(
       f'{people.labeled[:, joint].sum():>11}{people.visible[:, joint].sum():>9}'
@@ -347,17 +301,15 @@ def _report(splits: dict[str, People], skeleton: Skeleton) -> list[str]:
   for split, people in splits.items():
     if unmeasured := int((people.reference <= 0).sum()):
       lines.append(
-        f'{split}: {unmeasured} people are not scored: what '
-        f'{skeleton.metric} measures errors in has no size or is not labeled.'
+        f'{split}: {unmeasured} people are not scored: the unit of '
+        f'{skeleton.metric} has no size or is not labeled.'
       )
   if skeleton.metric == 'pckh':
     measured = [people[people.reference > 0] for people in splits.values()]
     ratio = np.concatenate([p.side / p.reference for p in measured])
     wrong = int((np.abs(ratio - 10) > 0.1).sum())
-    lines.append(
-      'Crop side = 10 head sizes: '
-      + (f'NOT so for {wrong} people.' if wrong else f'holds for {len(ratio)}.')
-    )
+    found = f'NOT so for {wrong} people' if wrong else f'holds for {len(ratio)}'
+    lines.append(f'Crop side = 10 head sizes: {found}.')
   return lines
 
 

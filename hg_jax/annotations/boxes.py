@@ -10,27 +10,54 @@ They are read from three kinds of files:
 """
 
 import dataclasses
-import textwrap
 import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
-from hg_jax.base import files
+from hg_jax.base import typed_json
 from hg_jax.base.errors import UserError
 from hg_jax.media import videos
 
 Box = tuple[float, float, float, float]
+Id = int | float | str
 
-# Of a person's square over the longer side of the box about the person: MPII
-# allows as much about a person's height (SPEC 2.1).
+# A person's square over the longer side of the person's box: MPII's square is
+# as much larger than a person's height (SPEC 2.1).
 ROOM = 1.25
 PERSON = 1  # COCO's category
-# Of a box's longer side over the image's: nothing is seen of a person who is
-# so small in the square, whose px fill memory.
+# A box's longer side over the image's. In a larger square nothing is seen of
+# the person, and its px fill the memory.
 MOST = 32
+
+
+class Detection(msgspec.Struct):
+  """One of COCO's results or annotations."""
+
+  bbox: Box
+  image: Id | None = None
+  file_name: str | None = None
+  image_id: Id | None = None
+  score: float = 1.0
+  category_id: int = PERSON
+
+
+class Image(msgspec.Struct):
+  """One of COCO's images."""
+
+  id: Id
+  file_name: str
+
+
+class Annotations(msgspec.Struct):
+  """COCO's annotations."""
+
+  images: list[Image]
+  annotations: list[Detection]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +66,9 @@ class Person:
 
   Attributes:
     box: x, y, width and height, px.
-    score: the detector's, 1 without one.
-    id: the track's, or None.
-    category: COCO's number of what it is; 1 is a person.
+    score: of the detector; 1 if it gives none.
+    id: of the track, or None.
+    category: COCO's number of the category; 1 is a person.
   """
 
   box: Box
@@ -56,10 +83,10 @@ class Boxes:
 
   Attributes:
     everywhere: the people of every image, or None.
-    files: the people of files, by a path, name, stem or number.
-    frames: the people of the one video's frames, counted from 0, or None.
-    image_ids: COCO's, by name.
-    crc32: of the file they were read from, 0 without one.
+    files: the people of each file, by its path, name, stem or number.
+    frames: the people of each frame of the only video, from 0, or None.
+    image_ids: COCO's number of each file.
+    crc32: checksum of the file of boxes; 0 without one.
   """
 
   everywhere: list[Person] | None = None
@@ -69,21 +96,21 @@ class Boxes:
   crc32: int = 0
 
   def of(self, source: Path | str) -> list[Person] | None:
-    """The people of an image or of all frames; None: the whole is one."""
+    """Returns the people of an image; None if the whole image is one."""
     for name in _names(source):
       if name in self.files:
         return self.files[name]
-    # Of a file of detections, the images that it leaves out hold nobody.
+    # Images that a file of detections leaves out hold nobody.
     return [] if self.image_ids else self.everywhere
 
   def image_id(self, source: Path | str) -> int | None:
-    """COCO's number of an image, if its people are COCO's."""
+    """Returns COCO's number of an image, if its people are COCO's."""
     return next(
       (self.image_ids[n] for n in _names(source) if n in self.image_ids), None
     )
 
   def require_use(self, sources: Sequence[Path | str]) -> None:
-    """Raises UserError if boxes are of files that nobody asked for."""
+    """Raises UserError if there are boxes for files that are not predicted."""
     clips = [source for source in sources if videos.is_video(source)]
     if self.frames is not None and len(clips) != 1:
       raise UserError(
@@ -98,7 +125,7 @@ class Boxes:
       )
 
   def require_frames(self, video: Path | str, count: int) -> None:
-    """Raises UserError if boxes are of frames that the video lacks."""
+    """Raises UserError if there are boxes for frames that a video lacks."""
     last = max(self.frames or {}, default=-1) + 1
     if last > count:
       raise UserError(
@@ -108,7 +135,7 @@ class Boxes:
 
 
 def _names(source: Path | str) -> list[str]:
-  """How a file may be named: path, name, stem, and the number it is of."""
+  """Returns the names that a file goes by: path, name, stem and number."""
   path = Path(source)
   names = [_normal(name) for name in (str(source), path.name, path.stem)]
   if path.stem.isdecimal():
@@ -117,7 +144,7 @@ def _names(source: Path | str) -> list[str]:
 
 
 def _normal(name: str) -> str:
-  """One form for the two that Unicode has for letters with marks."""
+  """Returns a name in the composed form of Unicode."""
   return unicodedata.normalize('NFC', name)
 
 
@@ -125,19 +152,15 @@ def box_of(box: Sequence[float]) -> Box:
   """Returns the box as four floats.
 
   Raises:
-    UserError: it is not four finite numbers, or less than a pixel.
+    UserError: it is not four finite numbers, or smaller than a pixel.
   """
   try:
-    if isinstance(box, (str, bytes, Set, Mapping)):
-      raise TypeError  # They have parts, but not these four in this order.
     x, y, w, h = (float(number) for number in box)
-  except (OverflowError, TypeError, ValueError):
+  except (TypeError, ValueError):
     x = y = w = h = np.nan
   if not np.isfinite([x, y, w, h]).all() or min(w, h) < 1:
-    # In one line; an array of boxes has several.
-    shown = textwrap.shorten(str(box), 80, placeholder=' ...')
     raise UserError(
-      f'box {shown} must be x,y,width,height: four numbers in px, '
+      f'box {box!s:.80} must be x,y,width,height: four numbers in px, '
       'the last two at least 1.'
     )
   return x, y, w, h
@@ -148,10 +171,10 @@ def square(
   width: int,
   height: int,
 ) -> tuple[np.ndarray, float]:  # f64[2], px
-  """Center and side of the square that the network sees of a box.
+  """Returns the center and side of the square that the network sees.
 
   Raises:
-    UserError: the box is none, or lies outside an image of this size, or is
+    UserError: it is not a box, or lies outside an image of this size, or is
       many times as large.
   """
   x, y, w, h = box_of(box)
@@ -173,12 +196,12 @@ def read_boxes(
   """Reads the boxes of the command's flags.
 
   Args:
-    box: one for every image, or None.
+    box: one box for every image, or None.
     path: a file of one of the module's three kinds, or None.
     min_score: leave out detections below it.
 
   Raises:
-    UserError: one is no box, or the file is none of boxes.
+    UserError: one is not a box, or the file is not of boxes.
   """
   if box is not None and path is not None:
     raise UserError('give --box or --boxes, not both.')
@@ -186,87 +209,63 @@ def read_boxes(
     return Boxes(everywhere=[Person(box_of(box))])
   if path is None:
     return Boxes()
+  data = typed_json.read(Path(path))
   is_mot = Path(path).suffix.lower() in ('.txt', '.csv')
   try:
-    data = Path(path).read_bytes()
-    given = data.decode('utf-8-sig') if is_mot else files.parse_json(data)
-  except OSError as error:
-    raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-  except ValueError as error:
-    form = 'text' if is_mot else 'JSON'
-    raise UserError(f'{path} is not {form}: {error}.') from error
-  try:
-    found = (_from_mot if is_mot else _from_json)(given, min_score)
+    found = (_from_mot if is_mot else _from_json)(data, min_score)
+  except UnicodeDecodeError as error:
+    raise UserError(f'{path} is not text: {error}.') from error
   except UserError as error:
     raise UserError(f'{path}: {error}') from error
   return dataclasses.replace(found, crc32=zlib.crc32(data))
 
 
-def _from_json(given: object, min_score: float) -> Boxes:
-  if isinstance(given, list):
-    return _from_coco(given, {}, min_score)
-  if isinstance(given, dict):
-    images, people = given.get('images'), given.get('annotations')
-    if isinstance(images, list) and isinstance(people, list):
-      try:
-        names = {image['id']: image['file_name'] for image in images}
-      except (KeyError, TypeError) as error:
-        raise UserError('an image lacks id or file_name.') from error
-      return _from_coco(people, names, min_score)
-    if all(isinstance(boxes, list) for boxes in given.values()):
-      return Boxes(
-        files={
-          _normal(name): [Person(box_of(box)) for box in boxes]
-          for name, boxes in given.items()
-        }
-      )
-  raise UserError(
-    'must be {"photo.jpg": [[x, y, width, height], ...], ...}, or COCO\'s '
-    'results or annotations.'
+def _from_json(data: bytes, min_score: float) -> Boxes:
+  if data[:1000].lstrip().startswith(b'['):
+    found = typed_json.decode(data, list[Detection])
+    return _from_coco(found, {}, min_score)
+  keys = typed_json.decode(data, dict[str, Any]).keys()
+  if keys >= {'images', 'annotations'}:
+    file = typed_json.decode(data, Annotations)
+    names = {image.id: image.file_name for image in file.images}
+    return _from_coco(file.annotations, names, min_score)
+  boxes = typed_json.decode(data, dict[str, list[Box]])
+  return Boxes(
+    files={
+      _normal(name): [Person(box_of(box)) for box in of_file]
+      for name, of_file in boxes.items()
+    }
   )
 
 
 def _from_coco(
-  detections: list, names: dict[int, str], min_score: float
+  detections: list[Detection], names: dict[Id, str], min_score: float
 ) -> Boxes:
-  """The people among COCO's detections, or what they are all of.
+  """Returns the people among COCO's detections, or what they all are.
 
   Where some are people, other categories are left out.
   """
-  category = _category(detections)
+  if not detections:
+    raise UserError('holds no detections.')
+  category = _category({found.category_id for found in detections})
   files, image_ids = {_normal(name): [] for name in names.values()}, {}
   for number, found in enumerate(detections):
-    try:
-      key = next(
-        found[key] for key in ('image', 'file_name', 'image_id') if key in found
-      )
-      box, score = found['bbox'], float(found.get('score', 1))
-    except (StopIteration, KeyError, TypeError, ValueError) as error:
-      raise UserError(
-        f'detection {number} must have image_id (or image), bbox and score.'
-      ) from error
+    key = found.image or found.file_name or found.image_id
+    if key is None:
+      raise UserError(f'[{number}]: expected an object with image_id or image.')
     name = _normal(str(names.get(key, key)))
-    if 'image_id' in found and isinstance(found['image_id'], int):
-      image_ids[name] = found['image_id']
+    if isinstance(found.image_id, int):
+      image_ids[name] = found.image_id
     else:
       image_ids.setdefault(name, len(image_ids) + 1)
     people = files.setdefault(name, [])
-    if found.get('category_id', PERSON) == category and score >= min_score:
-      people.append(Person(box_of(box), score, category=category))
-  if not image_ids:
-    raise UserError('holds no detections.')
+    if found.category_id == category and found.score >= min_score:
+      people.append(Person(box_of(found.bbox), found.score, category=category))
   return Boxes(files=files, image_ids=image_ids)
 
 
-def _category(detections: list) -> int:
-  categories = set()
-  for number, found in enumerate(detections):
-    if isinstance(found, dict):
-      category = found.get('category_id', PERSON)
-      if not isinstance(category, int):
-        raise UserError(f'detection {number}: category_id is {category!r}.')
-      categories.add(category)
-  if PERSON in categories or not categories:
+def _category(categories: set[int]) -> int:
+  if PERSON in categories:
     return PERSON
   if len(categories) > 1:
     raise UserError(
@@ -276,10 +275,10 @@ def _category(detections: list) -> int:
   return categories.pop()
 
 
-def _from_mot(text: str, min_score: float) -> Boxes:
-  """A track's boxes, of whatever video there is."""
+def _from_mot(data: bytes, min_score: float) -> Boxes:
+  """Reads the boxes of tracks in a video."""
   frames = {}
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in enumerate(data.decode('utf-8-sig').splitlines(), 1):
     if not line.strip():
       continue
     try:
@@ -295,7 +294,7 @@ def _from_mot(text: str, min_score: float) -> Boxes:
       ) from error
     if not (frame >= 1 and frame.is_integer()):
       raise UserError(f'line {number} is of frame {frame:g}; the first is 1.')
-    # Trackers write -1 for what they do not say.
+    # Trackers write -1 for a score that they do not give.
     score = 1.0 if score < 0 else score
     if score >= min_score:
       person = Person(box_of(box), score, int(track) if track >= 0 else None)

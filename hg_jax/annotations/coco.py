@@ -1,25 +1,15 @@
-"""COCO keypoints JSON: people, or anything else, with joints of any names.
-
-  {"images": [{"id": 7, "file_name": "a.jpg"}, ...],
-   "categories": [{"id": 1, "name": "horse", "keypoints": ["nose", ...],
-                   "skeleton": [[1, 2], ...]}, ...],
-   "annotations": [{"image_id": 7, "category_id": 1, "bbox": [x, y, w, h],
-                    "keypoints": [x, y, v, ...], "iscrowd": 0}, ...]}
-
-v is 0 where a joint is not labeled, so nobody knows of it; 1 where it is
-hidden and 2 where it is seen. 'skeleton' (pairs counted from 1), 'bbox' and
-'iscrowd' may be absent.
+"""Makes people and their skeleton of COCO keypoints JSON, see `coco_file`.
 
 Axes: P people, K joints.
 """
 
 import collections
+import itertools
 from collections.abc import Sequence
-from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
+from hg_jax.annotations.coco_file import Annotation, Category, File, Image
 from hg_jax.annotations.people import FARTHEST, People, from_boxes
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.errors import UserError
@@ -37,27 +27,23 @@ _SIGMAS = (
   0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
 )  # fmt: skip
 METRICS = ('pck_box', 'pck_torso')
-
-
-def is_coco(contents: Any) -> bool:
-  """Whether a JSON file's contents are of this form."""
-  keys = {'images', 'annotations', 'categories'}
-  return isinstance(contents, dict) and keys <= contents.keys()
+# An annotation and its place in the file.
+Entry = tuple[int, Annotation]
 
 
 def read(
-  contents: dict[str, Any],
+  file: File,
   *,
   category: str | None = None,
   flip_pairs: Sequence[str] | None = None,
   metric: str | None = None,
 ) -> tuple[People, Skeleton, list[str]]:
-  """Reads everyone of one category who has at least one joint.
+  """Reads the annotations of one category that have a labeled joint.
 
   Args:
-    contents: of the JSON file.
+    file: the file.
     category: the name of the category; needed if several have keypoints.
-    flip_pairs: the mirror pairs, each as 'a:b'; by default those of the names.
+    flip_pairs: the mirror pairs, each as 'a:b'; by default the names say them.
     metric: of `Skeleton`, 'pck_box' by default.
 
   Returns:
@@ -67,130 +53,114 @@ def read(
   Raises:
     UserError: names the entry that is wrong.
   """
-  for name in ('images', 'annotations', 'categories'):
-    if not isinstance(contents[name], list):
-      raise UserError(f'"{name}" must be a list of objects.')
-  chosen = _category(contents['categories'], category)
+  chosen = _category(file.categories, category)
   skeleton = _skeleton(chosen, flip_pairs, metric or METRICS[0])
-  images = _images(contents['images'])
-  rows, ids, counts = [], set(), collections.Counter()
-  for number, annotation in enumerate(contents['annotations']):
-    where = _where(annotation, number, ids)
-    if annotation.get('category_id', chosen['id']) != chosen['id']:
-      counts['annotations of other categories left out'] += 1
-    elif _number(annotation, 'iscrowd', where):
-      counts['annotations of crowds left out'] += 1
-    elif (joints := _joints(annotation, where, skeleton)) is None:
-      counts['without a labeled joint left out'] += 1
-    elif (box := _box(annotation, where, joints)) is None:
-      counts['left out, of no box and no two places of joints'] += 1
-    elif annotation['image_id'] not in images:
-      raise UserError(
-        f'{where} is of image {annotation["image_id"]!r}, which "images" '
-        'lacks: add the image or delete the annotation.'
-      )
-    else:
-      image_index, name, size = images[annotation['image_id']]
-      rows.append((name, joints, box, image_index, number))
-      counts['people whose box holds none of their joints kept'] += not _inside(
-        joints, box
-      )
-      counts['joints outside of their images kept'] += _outside(joints, size)
+  _require_ids(file.annotations)
+  people, joints, boxes, counts = _select(file, chosen, skeleton)
+  places = _image_places(people, file.images)
+  images = [file.images[place] for place in places]
+  counts |= {
+    'people whose box holds none of their joints kept': _lost(joints, boxes),
+    'joints outside of their images kept': _outside(joints, images),
+  }
   notes = [f'{count:,} {what}' for what, count in counts.items() if count]
-  if not rows:
+  if not people:
     raise UserError(
-      f'nobody of category {chosen["name"]!r}, id {chosen["id"]!r}, has a '
-      f'joint: '
+      f'nobody of category {chosen.name!r}, id {chosen.id!r}, has a joint: '
       f'{"; ".join(notes) or "there are no annotations"}.'
     )
-  return _people(rows, skeleton), skeleton, notes
+  labeled = joints[..., 2] > 0
+  table = from_boxes(
+    skeleton,
+    image=np.array([image.name for image in images]),
+    boxes=boxes,
+    joints=np.where(labeled[..., None], joints[..., :2], 0),
+    labeled=labeled,
+    visible=joints[..., 2] == 2,
+    image_index=np.array(places),
+    person_index=np.array([number for number, _ in people]),
+  )
+  return table, skeleton, notes
 
 
-def sizes(contents: dict[str, Any]) -> dict[str, tuple[float, float]]:
-  """Lists the width and height, px, of the images of which both are given.
+def _select(
+  file: File, category: Category, skeleton: Skeleton
+) -> tuple[list[Entry], np.ndarray, np.ndarray, dict[str, int]]:
+  """Selects the annotations to keep.
 
-  Args:
-    contents: of the JSON file, as `read` takes it.
+  Returns:
+    The annotations, their joints f64[P, K, 3], their boxes f64[P, 4], and how
+    many were left out, by reason.
   """
-  return {
-    name: size
-    for _, name, size in _images(contents['images']).values()
-    if np.isfinite(size).all()
+  entries = [
+    entry
+    for entry in enumerate(file.annotations)
+    if entry[1].category_id in (None, category.id)
+  ]
+  people = [entry for entry in entries if not entry[1].iscrowd]
+  counts = {
+    'annotations of other categories left out': len(file.annotations)
+    - len(entries),
+    'annotations of crowds left out': len(entries) - len(people),
   }
+  joints = _joints(people, skeleton)
+  kept = (joints[..., 2] > 0).any(axis=1)
+  counts['without a labeled joint left out'] = (~kept).sum()
+  people, joints = list(itertools.compress(people, kept)), joints[kept]
+  boxes = _boxes(people, joints)
+  kept = (boxes[:, 2:] > 0).any(axis=1)
+  reason = 'left out, without a box and with all joints in one place'
+  counts[reason] = (~kept).sum()
+  people = list(itertools.compress(people, kept))
+  return people, joints[kept], boxes[kept], counts
 
 
 def squares(
-  contents: dict[str, Any], category: str | None, *, room: float
+  file: File, category: str | None, *, room: float
 ) -> list[tuple[str, float, float, float]]:
   """Lists image, center and side, px, of every box of the category.
 
   Also of annotations without joints; crowds are left out.
   """
-  chosen = _category(contents['categories'], category)['id']
-  images = _images(contents['images'])
-  found = []
-  for number, annotation in enumerate(contents['annotations']):
-    where = f'annotation {number + 1}'
-    box = annotation.get('bbox') or ()
-    if (
-      annotation.get('category_id', chosen) == chosen
-      and not _number(annotation, 'iscrowd', where)
-      and len(box) == 4
-      and min(box[2:]) > 0
-      and annotation['image_id'] in images
-    ):
-      x, y, w, h = box
-      name = images[annotation['image_id']][1]
-      found.append((name, x + w / 2, y + h / 2, room * max(w, h)))
-  return found
+  chosen = _category(file.categories, category).id
+  images = {image.id: image.name for image in file.images}
+  return [
+    (images[entry.image_id], x + w / 2, y + h / 2, room * max(w, h))
+    for entry in file.annotations
+    if entry.category_id in (None, chosen)
+    and not entry.iscrowd
+    and entry.box
+    and entry.image_id in images
+    for x, y, w, h in [entry.box]
+  ]
 
 
-def _where(annotation: Any, number: int, ids: set) -> str:
-  """Names an annotation; its id is seen for the first time."""
-  where = f'annotation {number + 1}'
-  if not isinstance(annotation, dict) or not _is_id(annotation, 'image_id'):
-    raise UserError(f'{where} has no image_id.')
-  if (name := annotation.get('id')) is not None:
-    if not _is_id(annotation, 'id'):
-      raise UserError(f'{where} has the id {name}, no number or text.')
-    where = f'annotation {name}'
-    if name in ids:
-      raise UserError(f'{where} is there twice: ids must differ.')
-    ids.add(name)
-  return where
+def _where(number: int, annotation: Annotation) -> str:
+  if annotation.id is None:
+    return f'annotations[{number}]'
+  return f'annotation {annotation.id}'
 
 
-def _is_id(entry: dict, name: str) -> bool:
-  return isinstance(entry.get(name), int | float | str)
+def _require_ids(annotations: list[Annotation]) -> None:
+  ids = collections.Counter(a.id for a in annotations if a.id is not None)
+  for name, count in ids.most_common(1):
+    if count > 1:
+      raise UserError(f'annotation {name} is there twice: ids must differ.')
 
 
-def _number(entry: dict, name: str, where: str) -> float:
-  """A number, which may be text; 0 where it is absent or null."""
-  try:
-    number = float(entry.get(name) or 0)
-  except (OverflowError, TypeError, ValueError):
-    number = np.nan
-  if not np.isfinite(number):
-    raise UserError(f'{where} has {name} {entry[name]!r}, which is no number.')
-  return number
-
-
-def _category(categories: list[dict], name: str | None) -> dict:
-  for number, category in enumerate(categories):
-    if not isinstance(category, dict) or not {'id', 'name'} <= category.keys():
-      raise UserError(f'category {number + 1} has no id or no name.')
-  with_joints = [c for c in categories if c.get('keypoints')]
-  names = ', '.join(str(c['name']) for c in with_joints)
+def _category(categories: list[Category], name: str | None) -> Category:
+  with_joints = [c for c in categories if c.keypoints]
+  names = ', '.join(str(c.name) for c in with_joints)
   if not with_joints:
     raise UserError(
       'no category has "keypoints", the names of its joints; there are '
-      f'{", ".join(str(c.get("name")) for c in categories) or "none"}.'
+      f'{", ".join(str(c.name) for c in categories) or "none"}.'
     )
   if name is None:
     if len(with_joints) > 1:
       raise UserError(f'choose one with --category=NAME: {names}.')
     return with_joints[0]
-  found = [c for c in with_joints if str(c['name']) == name]
+  found = [c for c in with_joints if str(c.name) == name]
   if len(found) != 1:
     raise UserError(
       f'{len(found)} categories with keypoints are called {name!r}; there '
@@ -200,34 +170,25 @@ def _category(categories: list[dict], name: str | None) -> dict:
 
 
 def _skeleton(
-  category: dict, flip_pairs: Sequence[str] | None, metric: str
+  category: Category, flip_pairs: Sequence[str] | None, metric: str
 ) -> Skeleton:
-  if not isinstance(category['keypoints'], list):
-    raise UserError(
-      f'"keypoints" of category {category["name"]!r} must be a list of names.'
-    )
-  for joint in category['keypoints']:
-    if not _is_joint_name(joint):
+  joints = tuple(map(str, category.keypoints))
+  for joint in joints:
+    if not (joint.strip() and joint.isprintable()):
       raise UserError(
-        f'"keypoints" of category {category["name"]!r} has {joint!a:.80}; each '
+        f'"keypoints" of category {category.name!r} has {joint!a:.80}; each '
         'must be the name of a joint.'
       )
-  joints = tuple(str(joint) for joint in category['keypoints'])
   if len(set(joints)) < len(joints):
-    raise UserError(f'category {category["name"]!r} names a joint twice.')
+    raise UserError(f'category {category.name!r} names a joint twice.')
   if flip_pairs is None:
     flip = skeleton_lib.flip_by_names(joints)
   else:
     flip = skeleton_lib.flip_by_pairs(joints, flip_pairs)
-  numbers = range(1, len(joints) + 1)
-  try:
-    limbs = [(a, b) for a, b in category.get('skeleton') or ()]
-  except (TypeError, ValueError):
-    limbs = [(0, 0)]
-  # 1.0 is in this range, '1' and 1.5 are not.
-  if any(joint not in numbers for limb in limbs for joint in limb):
+  limbs = category.skeleton or ()
+  if any(not 1 <= joint <= len(joints) for limb in limbs for joint in limb):
     raise UserError(
-      f'"skeleton" of category {category["name"]!r} must be pairs of joints, '
+      f'"skeleton" of category {category.name!r} must be pairs of joints, '
       f'counted from 1 to {len(joints)}.'
     )
   if metric not in METRICS:
@@ -238,129 +199,87 @@ def _skeleton(
     joints=joints,
     flip=flip,
     groups=skeleton_lib.groups_of(joints, flip),
-    limbs=tuple((int(a) - 1, int(b) - 1) for a, b in limbs),
+    limbs=tuple((a - 1, b - 1) for a, b in limbs),
     metric=metric,
     sigmas=_SIGMAS if joints == _NOSE_TO_ANKLE else (),
   )
 
 
-def _is_joint_name(joint: Any) -> bool:
-  """Whether it is a number or a line of text, which a report can hold."""
-  try:
-    str(joint).encode()
-  except UnicodeEncodeError:
-    return False
-  return isinstance(joint, int | str) and bool(
-    str(joint).strip() and len(str(joint).splitlines()) == 1
-  )
-
-
-def _images(
-  entries: list[dict],
-) -> dict[Any, tuple[int, str, tuple[float, float]]]:
-  """Returns each image's place in the file, name, width and height, by id."""
-  images = {}
-  for index, entry in enumerate(entries):
-    where = f'image {index + 1}'
-    if not (
-      isinstance(entry, dict)
-      and _is_id(entry, 'id')
-      and isinstance(entry.get('file_name'), str)
-      and entry['file_name']
-    ):
-      raise UserError(f'{where} has no id or no file_name.')
-    if entry['id'] in images:
-      raise UserError(f'two images have the id {entry["id"]}.')
-    name = entry['file_name'].replace('\\', '/')
-    width, height = (_number(entry, n, where) for n in ('width', 'height'))
-    if width < 0 or height < 0:
+def _image_places(people: list[Entry], images: list[Image]) -> list[int]:
+  """Returns the place in the file of each person's image."""
+  places = {}
+  for place, image in enumerate(images):
+    if image.id in places:
+      raise UserError(f'two images have the id {image.id}.')
+    places[image.id] = place
+  for number, person in people:
+    if person.image_id not in places:
       raise UserError(
-        f'{where} has width {width:g} and height {height:g}; they must be px.'
+        f'{_where(number, person)} is of image {person.image_id!r}, which '
+        '"images" lacks: add the image or delete the annotation.'
       )
-    size = width or np.inf, height or np.inf
-    images[entry['id']] = index, str(PurePosixPath(name)), size
-  return images
+  return [places[person.image_id] for _, person in people]
 
 
 def _joints(
-  annotation: dict, where: str, skeleton: Skeleton
-) -> np.ndarray | None:  # f64[K, 3]: x, y, v
-  """Reads the joints; None if none is labeled."""
-  values = annotation.get('keypoints') or []
+  people: list[Entry], skeleton: Skeleton
+) -> np.ndarray:  # f64[P, K, 3]: x, y, v; 0 without keypoints
   count = len(skeleton.joints)
-  if not values:
-    return None
-  try:
-    joints = np.array(values, np.float64)
-  except (OverflowError, TypeError, ValueError):
-    raise UserError(f'{where} has keypoints that are not numbers.') from None
-  if joints.shape != (3 * count,):
-    raise UserError(
-      f'{where} has {joints.size} numbers as keypoints; {count} joints have '
-      f'{3 * count}: x, y, v of each.'
-    )
-  joints = joints.reshape(count, 3)
-  labeled = joints[:, 2] != 0
+  joints = np.zeros((len(people), count, 3))
+  for row, (number, person) in enumerate(people):
+    points = person.keypoints
+    if points is None or not points.size:
+      continue
+    if points.size != 3 * count:
+      raise UserError(
+        f'{_where(number, person)} has {points.size} numbers as keypoints; '
+        f'{count} joints have {3 * count}: x, y, v of each.'
+      )
+    joints[row] = points.reshape(count, 3)
+  far = (joints[..., 2] != 0) & ~(np.abs(joints) < FARTHEST).all(axis=-1)
   for bad, what in (
-    (~np.isin(joints[:, 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
-    (
-      labeled & ~(np.abs(joints) < FARTHEST).all(axis=1),
-      'x = {0}, y = {1}, which must be px of the image',
-    ),
+    (~np.isin(joints[..., 2], (0, 1, 2)), 'v = {2:g}, which must be 0, 1 or 2'),
+    (far, 'x = {0}, y = {1}, which must be px of the image'),
   ):
-    if bad.any():
-      joint = int(bad.argmax())
-      values = what.format(*joints[joint])
-      raise UserError(f'{where} has {skeleton.joints[joint]} with {values}.')
-  return joints if labeled.any() else None
+    for row, joint in np.argwhere(bad)[:1]:
+      values = what.format(*joints[row, joint])
+      raise UserError(
+        f'{_where(*people[row])} has {skeleton.joints[joint]} with {values}.'
+      )
+  return joints
 
 
-def _outside(joints: np.ndarray, size: tuple[float, float]) -> int:
-  """Counts the labeled joints outside of an image of this size."""
-  points = joints[joints[:, 2] > 0, :2]
-  return int(((points < 0) | (points > size)).any(axis=1).sum())
+def _boxes(
+  people: list[Entry],
+  joints: np.ndarray,  # f64[P, K, 3]
+) -> np.ndarray:  # f64[P, 4]: x, y, width, height
+  """Returns the boxes, or the joints' extent where a box has no size."""
+  for number, person in people:
+    box = person.bbox or (0, 0, 0, 0)
+    if len(box) != 4 or not all(abs(value) < FARTHEST for value in box):
+      raise UserError(
+        f'{_where(number, person)} has bbox {box}: x, y, width, height in px.'
+      )
+  labeled = joints[..., 2:] > 0
+  low = np.where(labeled, joints[..., :2], np.inf).min(axis=1)
+  high = np.where(labeled, joints[..., :2], -np.inf).max(axis=1)
+  boxes = np.concatenate([low, high - low], axis=1)
+  for row, (_, person) in enumerate(people):
+    if person.box:
+      boxes[row] = person.box
+  return boxes
 
 
-def _inside(joints: np.ndarray, box: tuple[float, float, float, float]) -> bool:
-  """Whether a labeled joint is in the box."""
-  points = joints[joints[:, 2] > 0, :2]
-  low, size = np.reshape(box, (2, 2))
-  return bool(((points >= low) & (points - low <= size)).all(axis=1).any())
+def _lost(joints: np.ndarray, boxes: np.ndarray) -> int:
+  """Counts the people whose box holds none of their labeled joints."""
+  offset = joints[..., :2] - boxes[:, None, :2]
+  inside = ((offset >= 0) & (offset <= boxes[:, None, 2:])).all(axis=-1)
+  return int((~(inside & (joints[..., 2] > 0)).any(axis=1)).sum())
 
 
-def _box(
-  annotation: dict, where: str, joints: np.ndarray
-) -> tuple[float, float, float, float] | None:
-  """The box, or the extent of the joints where there is none of any size."""
-  if box := annotation.get('bbox'):
-    try:
-      if not isinstance(box, list):
-        raise TypeError
-      x, y, w, h = (float(value) for value in box)
-    except (OverflowError, TypeError, ValueError):
-      x = y = w = h = np.nan
-    if not (np.abs([x, y, w, h]) < FARTHEST).all():
-      raise UserError(f'{where} has bbox {box}: x, y, width, height in px.')
-    if w > 0 and h > 0:
-      return x, y, w, h
-  points = joints[joints[:, 2] > 0, :2]
-  (x, y), (right, bottom) = points.min(axis=0), points.max(axis=0)
-  if max(right - x, bottom - y) <= 0:
-    return None
-  return x, y, right - x, bottom - y
-
-
-def _people(rows: list[tuple], skeleton: Skeleton) -> People:
-  names, joints, boxes, image_index, person_index = zip(*rows, strict=True)
-  joints = np.array(joints)
-  labeled = joints[..., 2] > 0
-  return from_boxes(
-    skeleton,
-    image=np.array(names),
-    boxes=np.array(boxes),
-    joints=np.where(labeled[..., None], joints[..., :2], 0),
-    labeled=labeled,
-    visible=joints[..., 2] == 2,
-    image_index=np.array(image_index),
-    person_index=np.array(person_index),
-  )
+def _outside(joints: np.ndarray, images: list[Image]) -> int:
+  """Counts the labeled joints outside of their images."""
+  sizes = [(i.width or np.inf, i.height or np.inf) for i in images]
+  points, size = joints[..., :2], np.reshape(sizes, (-1, 1, 2))
+  outside = ((points < 0) | (points > size)).any(axis=-1)
+  return int((outside & (joints[..., 2] > 0)).sum())

@@ -25,7 +25,11 @@ def find(names: Iterable[str], folder: Path) -> dict[str, Path]:
   files, ends = _index(folder)
   found, names_of = {}, defaultdict(set)
   for name in dict.fromkeys(names):
-    _require_text(name)
+    if not name.isascii() and any('\ud800' <= c <= '\udfff' for c in name):
+      raise UserError(
+        f'the annotated image {ascii(name)} has a name that is not Unicode; '
+        'rename it, in the annotations too.'
+      )
     parts = _parts(name)
     exact = files.get('/'.join(parts))
     deeper = ends.get('/'.join(parts), [])
@@ -53,16 +57,6 @@ def find(names: Iterable[str], folder: Path) -> dict[str, Path]:
   return found
 
 
-def _require_text(name: str) -> None:
-  try:
-    name.encode()
-  except UnicodeEncodeError as error:
-    raise UserError(
-      f'the annotated image {ascii(name)} has a name that is not Unicode; '
-      'rename it, in the annotations too.'
-    ) from error
-
-
 def _refuse(error: OSError) -> NoReturn:
   raise cannot_be_read(error.filename, error) from error
 
@@ -70,7 +64,7 @@ def _refuse(error: OSError) -> NoReturn:
 def _index(folder: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
   """Lists the files below a folder by their paths, and by ends of these."""
   files, ends = {}, defaultdict(list)
-  # The real folders that lead to each: a link back to one would never end.
+  # The real folders above each folder: a link back to one would never end.
   above = {os.fspath(folder): {os.path.realpath(folder)}}
   for directory, folders, names in os.walk(
     folder, onerror=_refuse, followlinks=True

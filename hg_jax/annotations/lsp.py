@@ -2,7 +2,7 @@
 
   3 x 14 x N  LSP: x, y and 1 where the joint is hidden; im0001.jpg, ...
   14 x 3 x N  LSP-extended: x, y and 1 where the joint is labeled, so nobody
-              knows of the others; im00001.jpg, ...
+              knows the others; im00001.jpg, ...
 
 Axes: P people, K = 14 joints.
 """
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from hg_jax.annotations.people import FARTHEST, People, from_boxes
-from hg_jax.base import mat_files
+from hg_jax.base import array_files
 from hg_jax.base import skeleton as skeleton_lib
+from hg_jax.base.array_files import UNREADABLE
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.base.unreadable import UNREADABLE
 
 JOINTS = (
   'r_ankle', 'r_knee', 'r_hip', 'l_hip', 'l_knee', 'l_ankle', 'r_wrist',
@@ -39,9 +39,9 @@ _LSP_PEOPLE, _LSP_TRAINING = 2000, 1000
 
 
 def is_lsp(path: Path) -> bool:
-  """Tells whether a file is a joints.mat."""
+  """Returns whether a file is a joints.mat."""
   try:
-    return 'joints' in mat_files.names(path)
+    return 'joints' in array_files.mat_names(path)
   except UNREADABLE:
     return False
 
@@ -59,7 +59,7 @@ def read(
     The people by split, the skeleton, and a line on who was left out.
 
   Raises:
-    UserError: the file is damaged, has another shape, or nobody in it.
+    UserError: the file is damaged, has another shape, or has no people.
   """
   array = _array(path)
   if array.ndim == 3 and array.shape[:2] == (3, 14):
@@ -100,16 +100,11 @@ def read(
 
 
 def _array(path: Path) -> np.ndarray:  # f64[...]
-  try:
-    joints = mat_files.read(path, ['joints'])['joints']
-    if joints.dtype.kind not in 'buif':  # NumPy takes some others, too.
-      raise TypeError(f'they are of {joints.dtype}')
+  with array_files.reading(path):
+    joints = array_files.read_mat(path, ['joints'])['joints']
+    if joints.dtype.kind not in 'buif':
+      raise TypeError('its joints are not numbers')
     return np.asarray(joints, np.float64)
-  except UNREADABLE as error:
-    raise UserError(
-      f'{path} is damaged, or its joints are not numbers '
-      f'({type(error).__name__}: {error}).'
-    ) from error
 
 
 def _require_usable(
@@ -129,7 +124,7 @@ def _require_usable(
 
 
 def _extent(points: np.ndarray) -> tuple[float, ...] | None:
-  """Returns the box around points, x, y, width, height; None of no size."""
+  """Returns the box around points, x, y, width, height; None without a size."""
   if not len(points):
     return None
   low, high = points.min(axis=0), points.max(axis=0)

@@ -9,7 +9,7 @@ The forms, and what their numbers mean (SPEC 2.1):
                                   to 3 decimals, training images only.
   `train.h5`, `valid.h5`          of pose-hg-demo; center and scale already
                                   adjusted, joints truncated to integers.
-  `train.json`, `valid.json`      of HRNet and mmpose; see `mpii_hrnet`.
+  `train.json`, `valid.json`      of HRNet and mmpose; see `mpii_json`.
   `gt_valid.mat`                  the evaluation's ground truth: pytorch-pose's
                                   `detections_our_format.mat`.
 
@@ -18,6 +18,7 @@ image, row in `annolist` and row in `annorect`, from 0, as valid.h5 has them.
 Other people of their images belong to no split: they would leak.
 """
 
+import collections
 import dataclasses
 import functools
 import importlib.resources
@@ -26,12 +27,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from hg_jax.annotations import mpii_hrnet, mpii_json, mpii_mat
+from hg_jax.annotations import mpii_json, mpii_mat
 from hg_jax.annotations.mpii_skeleton import SKELETON
 from hg_jax.annotations.people import FARTHEST, People, concatenate
-from hg_jax.base import files, mat_files
+from hg_jax.base import array_files
 from hg_jax.base.errors import UserError
-from hg_jax.base.unreadable import UNREADABLE
 
 NUM_JOINTS = len(SKELETON.joints)
 
@@ -51,11 +51,10 @@ _FILES = {
 def load(path: str | Path) -> dict[str, People]:
   """Reads annotations into the splits they hold: 'train', 'valid', 'test'.
 
-  'valid' has the people of the shipped list, or those that the json marks;
-  'train' those with a position, a scale and at least one joint, in images
-  without validation people; 'test' those in images whose joints are not
-  published. Each is in the order of (image_index, person_index), which for
-  'valid' is the standard order.
+  'valid' has the people of the shipped list, or those that the json marks.
+  'train' has people with a position, a scale and at least one joint, in
+  images without validation people. 'test' has the people in images whose
+  joints are not published. Each split is sorted by image_index, person_index.
 
   Args:
     path: a file of any of `FORMS`, or the folder of train.h5 and valid.h5.
@@ -83,9 +82,8 @@ def load(path: str | Path) -> dict[str, People]:
 def load_evaluation(path: str | Path) -> People:
   """Reads the 2,958 validation people, in standard order, from any form.
 
-  gt_valid.mat has no center, which is NaN then; no scale, so `side` is ten
-  head sizes (SPEC 0.4); and no visibility: every labeled joint is `visible`,
-  so no joint is occluded.
+  gt_valid.mat has no center, so it is NaN; no scale, so `side` is ten head
+  sizes (SPEC 0.4); and no visibility, so every labeled joint is `visible`.
 
   Raises:
     UserError: as `load`, or people are missing from the file.
@@ -128,24 +126,13 @@ def _read(path: Path) -> dict[str, People]:
   suffix = path.name.lower().removesuffix('.gz').rpartition('.')[2]
   if suffix not in readers:
     raise UserError(f'{path} is not a .mat, .json or .h5. Give {FORMS}.')
-  if suffix == 'mat' and h5py.is_hdf5(path):
-    raise UserError(
-      f"{path} is of MATLAB's form -v7.3; save it there with -v7 instead."
-    )
-  try:
-    # `_split` refuses what becomes infinite or NaN, and names the person.
-    with np.errstate(all='ignore'):
-      return readers[suffix](path)
-  except UNREADABLE as error:
-    raise _unreadable(path, error) from error
+  # `_split` refuses what becomes infinite or NaN, and names the person.
+  with _reading(path), np.errstate(all='ignore'):
+    return readers[suffix](path)
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-  reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-  return UserError(
-    f'{path} is damaged or no file of MPII annotations ({reason[:200]}). '
-    f'Give {FORMS}.'
-  )
+def _reading(path: Path):
+  return array_files.reading(path, f'Give {FORMS}.')
 
 
 def _split(
@@ -163,11 +150,16 @@ def _split(
   """
   if people.joints.shape[1:] != (NUM_JOINTS, 2):
     raise ValueError(f'joints of shape {people.joints.shape[1:]}, not (16, 2)')
+  is_right = {}
   for name in ('center', 'side', 'joints', 'reference'):
     rows = getattr(people, name).reshape(len(people), -1)
-    near = (np.abs(rows) < FARTHEST).all(axis=1)  # False of NaN
-    _require(people, near, name, 'is not in px of an image')
-  _require(people, people.side > 0, 'scale', 'is not above 0')
+    is_right[name] = (np.abs(rows) < FARTHEST).all(axis=1)  # False for NaN
+  is_right['scale'] = people.side > 0
+  for name, right in is_right.items():
+    for row in np.flatnonzero(~right)[:1]:
+      raise ValueError(
+        f'{name} of person {row} ({people.image[row]}) is not in px of an image'
+      )
 
   train = ~test & ~held_out & people.labeled.any(axis=-1)
   splits = {}
@@ -181,31 +173,18 @@ def _split(
   return splits
 
 
-def _require(
-  people: People,
-  fine: np.ndarray,  # bool[P]
-  name: str,
-  problem: str,
-) -> None:
-  if not fine.all():
-    row = int(np.flatnonzero(~fine)[0])
-    raise ValueError(f'{name} of person {row} ({people.image[row]}) {problem}')
-
-
 def _require_once(people: People) -> None:
   columns = (people.image, people.image_index, people.person_index)
-  seen = set()
-  for person in zip(*(column.tolist() for column in columns), strict=True):
-    if person in seen:
-      image, _, number = person
+  counts = collections.Counter(zip(*columns, strict=True))
+  for (image, _, number), count in counts.most_common(1):
+    if count > 1:
       raise ValueError(f'person {number} of {image} is there twice')
-    seen.add(person)
 
 
 def _listed(
   people: People,
 ) -> dict[str, np.ndarray]:  # bool[P], `valid` and `held_out` of `_split`
-  """Finds who is on the shipped list, and who is in an image of it.
+  """Finds the people on the shipped list, and those in its images.
 
   Raises:
     ValueError: an image of the list has another name.
@@ -274,14 +253,14 @@ def _from_raw(
 
 
 def _read_json(path: Path) -> dict[str, People]:
-  rows = files.read_json(path)
-  if not rows:
-    raise ValueError('it has no people')
-  if mpii_hrnet.is_hrnet(rows):
-    return _split_hrnet(_from_raw(**mpii_hrnet.columns(rows)))
-  people = _from_raw(**mpii_json.columns(rows))
+  try:
+    columns, valid = mpii_json.read(path)
+  except UserError as error:
+    raise UserError(f'{error} Give {FORMS}.') from error
+  people = _from_raw(**columns)
+  if valid is None:
+    return _split_hrnet(people)
   # For MPII these are the people of the shipped list, as a test proves.
-  valid = mpii_json.is_validation(rows)
   return _split(
     people,
     valid=valid,
@@ -292,7 +271,7 @@ def _read_json(path: Path) -> dict[str, People]:
 
 
 def _split_hrnet(people: People) -> dict[str, People]:
-  """Validates on the images of the shipped list; numbers these as it does."""
+  """Validates on the images of the shipped list, and takes its numbers."""
   image, image_index, person_index = validation_list()
   valid = np.isin(people.image, image)
   if np.array_equal(people.image, image):
@@ -350,13 +329,11 @@ def _read_mat(path: Path) -> dict[str, People]:
 def _read_ground_truth(path: Path) -> People | None:
   """Reads gt_valid.mat; None if `path` is another kind of .mat."""
   names = ['pos_gt_src', 'headboxes_src', 'jnt_missing']
-  try:
-    if 'pos_gt_src' not in mat_files.names(path):
+  with _reading(path):
+    if 'pos_gt_src' not in array_files.mat_names(path):
       return None
-    contents = mat_files.read(path, names)
+    contents = array_files.read_mat(path, names)
     joints, boxes, missing = (contents[name] for name in names)
-  except UNREADABLE as error:
-    raise _unreadable(path, error) from error
   image, image_index, person_index = validation_list()
   if joints.shape != (NUM_JOINTS, 2, len(image)):
     raise UserError(

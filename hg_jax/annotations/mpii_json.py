@@ -1,95 +1,103 @@
-"""Reads MPII's people from JSON as CPM and pytorch-pose have it.
+"""Reads MPII's people from JSON, a list of people in one of two forms.
 
-A list of people: img_paths, objpos, scale_provided, joint_self 16 x [x, y,
-visible], annolist_index and people_index from 1, and perhaps isValidation.
+CPM and pytorch-pose  img_paths, objpos, scale_provided, joint_self 16 x
+                      [x, y, visible], annolist_index and people_index from
+                      1, and perhaps isValidation
+HRNet and mmpose      image, center, scale, joints 16 x [x, y], joints_vis
+                      16. They lower the numbers of the official .mat by 1
+                      when they read them; `mpii` reads the .mat as it is.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import collections
+from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
-Rows = Sequence[dict[str, Any]]
+from hg_jax.base import typed_json
+from hg_jax.base.errors import UserError
+
+Point = tuple[float, float]
+Index = Annotated[int, Meta(ge=0, lt=2**31)]
+Sixteen = Meta(min_length=16, max_length=16)
 
 
-def columns(rows: Rows) -> dict[str, np.ndarray]:
-  """Returns the columns of `mpii._from_raw`.
+class Person(msgspec.Struct):
+  img_paths: str
+  objpos: Point
+  scale_provided: float
+  joint_self: Annotated[list[tuple[float, float, float]], Sixteen]
+  annolist_index: Index
+  people_index: Index
+  isValidation: bool | float = False
+
+
+class HrnetPerson(msgspec.Struct):
+  image: str
+  center: Point
+  scale: float
+  joints: Annotated[list[Point], Sixteen]
+  joints_vis: Annotated[list[float], Sixteen]
+
+
+def read(path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
+  """Reads the people of either form.
+
+  Returns:
+    The columns of `mpii._from_raw`, and bool[P], who is marked for
+    validation; None for HRNet's form, which has no marks.
 
   Raises:
-    ValueError: names the person and the field that is wrong.
+    UserError: names the person and the field that is wrong.
   """
-  return {
-    'image': texts(rows, 'img_paths'),
-    'center': numbers(rows, 'objpos', 2),
-    'scale': numbers(rows, 'scale_provided'),
-    'joints': numbers(rows, 'joint_self', 16, 3),
-    'image_index': _integers(rows, 'annolist_index') - 1,
-    'person_index': _integers(rows, 'people_index') - 1,
+  data = typed_json.read(path)
+  if b'"joints_vis"' in data:
+    return _hrnet_columns(_rows(data, HrnetPerson, path)), None
+  rows = _rows(data, Person, path)
+  for number, row in enumerate(rows):
+    if row.isValidation not in (0, 1):
+      raise UserError(
+        f'{path}: [{number}].isValidation: expected 0 or 1, not '
+        f'{row.isValidation:g}.'
+      )
+  columns = {
+    'image': [row.img_paths for row in rows],
+    'center': [row.objpos for row in rows],
+    'scale': [row.scale_provided for row in rows],
+    'joints': [row.joint_self for row in rows],
+    'image_index': [row.annolist_index - 1 for row in rows],
+    'person_index': [row.people_index - 1 for row in rows],
   }
+  return columns, np.array([row.isValidation == 1 for row in rows])
 
 
-def is_validation(rows: Rows) -> np.ndarray:  # bool[P]
-  """Tells who is marked as a validation person.
-
-  Raises:
-    ValueError: names the person whose mark is neither 0 nor 1.
-  """
-  marks = numbers([{'isValidation': 0} | row for row in rows], 'isValidation')
-  for row, mark in enumerate(marks):
-    if mark not in (0, 1):
-      raise ValueError(f'isValidation of person {row} is {mark:g}, not 0 or 1')
-  return marks == 1
+def _rows(data: bytes, kind: type, path: Path) -> list:
+  rows = typed_json.decode(data, list[kind], path)
+  if not rows:
+    raise UserError(f'{path} has no people.')
+  return rows
 
 
-def texts(rows: Rows, name: str) -> np.ndarray:  # str[P]
-  """Returns a field that is text.
-
-  Raises:
-    ValueError: names the person who has no such field.
-  """
-  for row, person in enumerate(rows):
-    if not isinstance(_field(person, row, name), str):
-      raise ValueError(_wrong(person, row, name, 'text is needed'))
-  return np.array([person[name] for person in rows], str)
-
-
-def numbers(rows: Rows, name: str, *shape: int) -> np.ndarray:  # f64[P, *shape]
-  """Returns a field of numbers of one shape.
-
-  Raises:
-    ValueError: names the person who has no such field.
-  """
-  values = []
-  wanted = (
-    ' x '.join(map(str, shape)) + ' numbers are' if shape else 'a number is'
-  )
-  for row, person in enumerate(rows):
-    given = _field(person, row, name)
-    try:
-      value = np.array(given, np.float64)
-    except (OverflowError, TypeError, ValueError):
-      value = None
-    if value is None or value.shape != shape or not np.isfinite(value).all():
-      raise ValueError(_wrong(person, row, name, f'{wanted} needed'))
-    values.append(value)
-  return np.array(values)
-
-
-def _integers(rows: Rows, name: str) -> np.ndarray:  # i64[P]
-  values = numbers(rows, name)
-  for row, value in enumerate(values):
-    if not (value.is_integer() and abs(value) < 2**31):
-      raise ValueError(f'{name} of person {row} is {value:g}, not an index')
-  return values.astype(np.int64)
-
-
-def _field(person: dict[str, Any], row: int, name: str) -> Any:
-  if name not in person:
-    raise ValueError(f'person {row} has no {name}')
-  return person[name]
-
-
-def _wrong(person: dict[str, Any], row: int, name: str, wanted: str) -> str:
-  value = repr(person[name])
-  value = value if len(value) < 60 else f'{value[:60]}...'
-  return f'{name} of person {row} is {value}, where {wanted}'
+def _hrnet_columns(rows: list[HrnetPerson]) -> dict[str, Any]:
+  """Numbers images, and the people of each, as they come, from 0."""
+  images: dict[str, int] = {}
+  people = collections.Counter()
+  image_index, person_index = [], []
+  for row in rows:
+    image_index.append(images.setdefault(row.image, len(images)))
+    person_index.append(people[row.image])
+    people[row.image] += 1
+  joints = np.array([row.joints for row in rows])
+  missing = (joints == 0).all(axis=-1) | (joints == -1).all(axis=-1)
+  joints = np.where(missing[..., None], 0, joints)
+  visible = np.array([row.joints_vis for row in rows])
+  return {
+    'image': [row.image for row in rows],
+    'center': [row.center for row in rows],
+    'scale': [row.scale for row in rows],
+    'joints': np.concatenate([joints, visible[..., None]], axis=-1),
+    'image_index': image_index,
+    'person_index': person_index,
+  }

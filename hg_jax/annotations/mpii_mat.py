@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hg_jax.base import mat_files
+from hg_jax.base import array_files
 
 NUM_JOINTS = 16  # ids 0 to 15, in the order of `mpii.SKELETON`
 
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 def is_release(path: Path) -> bool:
   """Tells whether a .mat file is the official release."""
-  return 'RELEASE' in mat_files.names(path)
+  return 'RELEASE' in array_files.mat_names(path)
 
 
 def read_test(
@@ -73,7 +73,7 @@ def read_test(
 
 
 def _release(path: Path) -> dict:
-  contents = mat_files.read(path, ['RELEASE'], simplify_cells=True)
+  contents = array_files.read_mat(path, ['RELEASE'], simplify_cells=True)
   if 'RELEASE' not in contents:
     raise ValueError('it has no struct RELEASE')
   return contents['RELEASE']

@@ -1,4 +1,4 @@
-"""The table of annotated people, whatever form they were read from.
+"""The table of annotated people that every form is read into.
 
 Axes: P people, K joints.
 """
@@ -26,12 +26,13 @@ class People:
       scale x 1.25 = 10 head sizes (SPEC 0.4).
     joints: f32[P, K, 2], px of the image; zero where not labeled.
     labeled: bool[P, K], the joint has a position.
-    known: bool[P, K], someone looked for the joint: where it is not labeled,
-      the loss asks for an empty heatmap. What is not known it leaves out.
+    known: bool[P, K], someone looked for the joint. The loss asks for an
+      empty heatmap where a known joint is not labeled, and leaves out unknown
+      joints.
     visible: bool[P, K], the joint has a position and is not occluded.
-    reference: f32[P], px, what errors are measured in; see
-      `Skeleton.metric`. MPII: 0.6 x the diagonal of the head box. 0 where it
-      cannot be measured: the person is trained on and not scored.
+    reference: f32[P], px, the unit of errors, see `Skeleton.metric`. MPII:
+      0.6 x the diagonal of the head box. 0 where it cannot be measured: the
+      person is trained on but not scored.
     image_index: i32[P], the image's number; MPII: its row in `annolist`.
     person_index: i32[P], the person's; MPII: its row in `annorect`.
   """
@@ -47,16 +48,8 @@ class People:
   image_index: np.ndarray
   person_index: np.ndarray
 
-  def __post_init__(self):
-    for field in dataclasses.fields(self):
-      rows = len(getattr(self, field.name))
-      if rows != len(self.image):
-        raise ValueError(
-          f'{field.name} has {rows} rows, image has {len(self.image)}.'
-        )
-
   def scored(self) -> np.ndarray:  # bool[P, K]
-    """The labeled joints of those whose reference could be measured."""
+    """Returns the labeled joints of people with a measured reference."""
     return self.labeled & (self.reference > 0)[:, None]
 
   def __len__(self) -> int:
@@ -112,18 +105,17 @@ def from_boxes(
   labeled: np.ndarray,  # bool[P, K]
   **columns: np.ndarray,
 ) -> People:
-  """Creates people of whom nothing is known where nothing is labeled.
+  """Creates people whose unlabeled joints are not known.
 
-  Their square has `ROOM` around the longer side of the box. Errors are
-  measured in that side, or with 'pck_torso' from the left shoulder to the
-  right hip.
+  Their square is `ROOM` times the longer side of the box. The unit of errors
+  is that side, or with 'pck_torso' from the left shoulder to the right hip.
 
   Args:
     skeleton: of their joints.
     boxes: around each person.
     joints: zero where not labeled.
-    labeled: which have a position.
-    **columns: the others of `People`.
+    labeled: which joints have a position.
+    **columns: the other columns of `People`.
 
   Raises:
     UserError: the metric needs joints that the skeleton lacks.

@@ -10,8 +10,7 @@ from hg_jax.base.skeleton import Skeleton
 def read(fields: dict[str, Any]) -> Skeleton:
   """Reads the skeleton of a run's config.json or of records' metadata.json.
 
-  Files from before skeletons were saved have no field 'skeleton': they are
-  MPII's.
+  Older files have no field 'skeleton': their joints are MPII's.
   """
   if 'skeleton' not in fields:
     return SKELETON

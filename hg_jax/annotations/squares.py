@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hg_jax.annotations import coco, mpii, mpii_mat
+from hg_jax.annotations import coco, coco_file, mpii, mpii_mat
 from hg_jax.annotations.boxes import ROOM
 from hg_jax.annotations.people import People, Squares
-from hg_jax.base import files
+from hg_jax.base import typed_json
 
 _SAME = 3.0  # px; MPII names a person again beside each of the others
 
@@ -38,11 +38,12 @@ def everyone(
     )
   ]
   if '.json' in path.name.lower() and path.is_file():
-    contents = files.read_json(path)
-    if coco.is_coco(contents):
-      rows += coco.squares(contents, category, room=ROOM)
+    data = typed_json.read(path)
+    if data.lstrip().startswith(b'{'):
+      file = coco_file.decode(data, path)
+      rows += coco.squares(file, category, room=ROOM)
     else:
-      rows += _of_mpii_json(contents)
+      rows += _of_mpii_json(typed_json.decode(data, list[dict], path))
   elif path.suffix.lower() == '.mat' and mpii_mat.is_release(path):
     rows += _of_raw(**mpii_mat.read(path))
   return _distinct(rows)

@@ -22,6 +22,7 @@ from hg_jax.base.errors import UserError, as_command
 
 def define_config(help_text: str) -> None:
   """Defines --config=NAME and --config.SETTING=VALUE, for `given_config`."""
+  config_files.register_types()
   # Without --config=NAME, defining it already reads the settings.
   with _one_line(sys.argv):
     config_flags.DEFINE_config_dataclass(

@@ -1,4 +1,4 @@
-"""Defines every setting, its type and its default.
+"""Defines every setting, its type, its bounds and its default.
 
 A file under `configs/` returns a `Config` that differs from these defaults,
 which are the report's best run (Adam, batch 16) of eight stacks at 256 px.
@@ -8,48 +8,34 @@ LUA is Newell's pose-hg-train. Steps count optimizer updates.
 
 import dataclasses
 import json
-import operator
-import sys
-import typing
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
+import msgspec
+from msgspec import Meta
+
+from hg_jax.base import typed_json
 from hg_jax.base.errors import UserError
 
-_INT_MAX = 2**31 - 1  # the device counts steps in 32 bits
-_FLOAT_MAX = sys.float_info.max
-# What `_setting` takes: whether a value keeps to a bound, and how to say so.
-_RULES = {
-  'least': (operator.ge, 'at least'),
-  'most': (operator.le, 'at most'),
-  'above': (operator.gt, 'above'),
-  'below': (operator.lt, 'below'),
-  'multiple_of': (lambda value, bound: value % bound == 0, 'a multiple of'),
-  'choices': (lambda value, choices: value in choices, 'one of'),
-}
-
-
-def _setting(default: Any, **allowed: Any):
-  """Returns a field with this default, and the bounds that `check` tests.
-
-  The bounds are those of `_RULES`; those of a tuple are of each number in it.
-  """
-  return dataclasses.field(default=default, metadata=allowed)
+_INT_MAX = 2**31 - 1  # devices count steps in 32 bits
+Count = Annotated[int, Meta(ge=0, le=_INT_MAX)]
+Positive = Annotated[int, Meta(ge=1, le=_INT_MAX)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Model:
-  stacks: int = _setting(8, least=1, most=64)
+  stacks: Annotated[int, Meta(ge=1, le=64)] = 8
   # Channels of every hourglass.
-  features: int = _setting(256, least=4, most=4096, multiple_of=4)
-  # Of the computation.
-  dtype: str = _setting('float32', choices=('float32', 'bfloat16'))
+  features: Annotated[int, Meta(ge=4, le=4096, multiple_of=4)] = 256
+  # The type that the network computes in.
+  dtype: Literal['float32', 'bfloat16'] = 'float32'
   # BatchNorm statistics over the whole batch, whatever the number of devices.
   # False: over each device's part, as the report's DataParallel had it.
   sync_batch_norm: bool = True
-  # To train many stacks. `scan` compiles one for all; `remat` computes each
-  # again in the backward pass, for less memory (on a CPU only with `scan`).
-  # Neither changes what is computed or saved. On a CPU a step with `scan`
-  # takes 1.5 times as long or more.
+  # To train many stacks. `scan` compiles one stack for all; `remat` computes
+  # each stack again in the backward pass, to save memory (on a CPU only with
+  # `scan`). Neither changes what is computed or saved. On a CPU a step with
+  # `scan` takes at least 1.5 times as long.
   remat: bool = False
   scan: bool = False
 
@@ -58,24 +44,24 @@ class Model:
 class Data:
   # Written by `python -m hg_jax.prepare`. To train on several datasets,
   # 'a,b': their joints are mapped onto those of the first by name, and
-  # validation is the first one's.
+  # validation uses the first.
   dir: str = 'data/mpii'
-  # Of the examples, for each of several datasets: (2, 1) shows the first
-  # twice as often as the second. None: everyone as often.
-  shares: tuple[float, ...] = _setting((), least=1e-6, most=1e6)
+  # Shares of the examples, one for each dataset: (2, 1) shows the first twice
+  # as often as the second. (): everyone is shown equally often.
+  shares: tuple[Annotated[float, Meta(gt=0, le=1e6)], ...] = ()
   # Px of the network's input; heatmaps have a quarter. Two halvings lead to
   # the heatmap and four more to the hourglass's bottom.
-  image_size: int = _setting(256, least=64, most=4096, multiple_of=64)
+  image_size: Annotated[int, Meta(ge=64, le=4096, multiple_of=64)] = 256
   # Px of the heatmap; PORT: heatmap size / 64.
-  sigma: float = _setting(1.0, least=0.1, most=64)
-  # Keep the decoded crops on every device and make the inputs there; it takes
-  # 0.6 MB a person at 448 px, and needs neither host cores nor TensorFlow.
+  sigma: Annotated[float, Meta(ge=0.1, le=64)] = 1.0
+  # Keep the decoded crops on every device and make the inputs there. This
+  # takes 0.6 MB a person at 448 px, and no host cores and no TensorFlow.
   resident: bool = False
   # Leave out people whose prepared crop is corrupt rather than stop.
   skip_corrupt: bool = False
-  # Draw this many people and prepare them when `dir` holds nothing yet; if it
-  # holds more or fewer, a line says that those are used.
-  synthetic_people: int = _setting(0, least=0)
+  # Draw this many people and prepare them if `dir` is empty. If it holds
+  # another number of people, a warning says so and they are used.
+  synthetic_people: Count = 0
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -83,77 +69,77 @@ class Augment:
   """Half widths of uniform distributions about "no change"; PORT's values."""
 
   # Degrees.
-  rotation: float = _setting(30.0, least=0, most=180)
-  # Of the crop's side; larger shows more of the image.
-  scale: float = _setting(0.25, least=0, below=1)
+  rotation: Annotated[float, Meta(ge=0, le=180)] = 30.0
+  # Fraction of the crop's side; a larger crop shows more of the image.
+  scale: Annotated[float, Meta(ge=0, lt=1)] = 0.25
   # Probability.
-  flip: float = _setting(0.5, least=0, most=1)
-  # Of 'people': probability of four photos in one.
-  mosaic: float = _setting(0.5, least=0, most=1)
+  flip: Fraction = 0.5
+  # For 'people': probability of four photos in one.
+  mosaic: Fraction = 0.5
   # Factor on the distance from gray.
-  saturation: float = _setting(0.5, least=0, most=1)
+  saturation: Fraction = 0.5
   # Factor on the distance from mid-gray.
-  contrast: float = _setting(0.5, least=0, most=1)
-  # Added, fraction of white.
-  brightness: float = _setting(0.3, least=0, most=1)
+  contrast: Fraction = 0.5
+  # Added, as a fraction of white.
+  brightness: Fraction = 0.3
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Optimizer:
-  name: str = _setting('adam', choices=('adam', 'rmsprop', 'sgd'))
-  learning_rate: float = _setting(1e-3, least=0, most=100)
-  # 'cosine': half of one, from the full rate to 0 at the end.
-  schedule: str = _setting('steps', choices=('steps', 'cosine'))
+  name: Literal['adam', 'rmsprop', 'sgd'] = 'adam'
+  learning_rate: Annotated[float, Meta(ge=0, le=100)] = 1e-3
+  # 'cosine': half a period, from the full rate to 0 at the end.
+  schedule: Literal['steps', 'cosine'] = 'steps'
   # Updates in which the rate rises from 0.
-  warmup_steps: int = _setting(0, least=0)
+  warmup_steps: Count = 0
   # Gradients of a greater norm are shortened to this; 0 leaves all.
-  clip: float = _setting(0.0, least=0)
-  # Of 'steps': the rate is multiplied by `drop_factor` after each of these.
-  drop_steps: tuple[int, ...] = _setting((100_000,), least=1)
-  drop_factor: float = _setting(0.2, least=0, most=1)
+  clip: Annotated[float, Meta(ge=0)] = 0.0
+  # For 'steps': the rate is multiplied by `drop_factor` after each of these.
+  drop_steps: tuple[Positive, ...] = (100_000,)
+  drop_factor: Fraction = 0.2
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Evaluate:
-  batch_size: int = _setting(32, least=1, most=4096)
+  batch_size: Annotated[int, Meta(ge=1, le=4096)] = 32
   flip_test: bool = True
-  # How a heatmap becomes a joint, also of `predict` and `export`: the
+  # How a heatmap becomes a joint, also in `predict` and `export`: the
   # originals' quarter of a pixel towards the higher neighbor, or 'dark'.
-  decoding: str = _setting('quarter', choices=('quarter', 'dark'))
-  # Overlays of the worst and of random people, each.
-  figures: int = _setting(16, least=0)
+  decoding: Literal['quarter', 'dark'] = 'quarter'
+  # Overlays of the worst people, and as many of random people.
+  figures: Count = 16
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Config:
   # What the network finds: the 'joints' of the person in the middle of its
   # input, or the 'people' of a whole photo, as squares.
-  task: str = _setting('joints', choices=('joints', 'people'))
+  task: Literal['joints', 'people'] = 'joints'
   model: Model = dataclasses.field(default_factory=Model)
   data: Data = dataclasses.field(default_factory=Data)
   augment: Augment = dataclasses.field(default_factory=Augment)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
-  seed: int = _setting(0, least=0)
+  seed: Count = 0
   # Over all devices of all machines.
-  batch_size: int = _setting(16, least=1, most=65_536)
-  # Into how many parts each device divides its share of the batch; it takes
+  batch_size: Annotated[int, Meta(ge=1, le=65_536)] = 16
+  # Each device divides its share of the batch into this many parts and takes
   # one after the other, to save memory. BatchNorm sees a part at a time.
-  accumulate_steps: int = _setting(1, least=1, most=65_536)
-  steps: int = _setting(200_000, least=1)
-  # Keep a moving average of the weights. It is evaluated as well, and used
-  # instead of the weights; 0 keeps none, 0.999 is usual.
-  ema_decay: float = _setting(0.0, least=0, below=1)
+  accumulate_steps: Annotated[int, Meta(ge=1, le=65_536)] = 1
+  steps: Positive = 200_000
+  # Decay of the moving average of the weights. The average is evaluated too,
+  # and used instead of the weights. 0 keeps none; 0.999 is usual.
+  ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
   # Folder of the run whose best weights to start from, or 'box', the network
-  # that comes with the package; joints of names that it does not have start
-  # anew, stacks that it does not have as copies of its last.
+  # that comes with the package. Joints whose names it lacks start anew, and
+  # stacks that it lacks start as copies of its last.
   init_from: str = ''
   # 'mean' over stacks, joints and pixels (PORT) or the 'sum' over stacks of
   # the mean over joints and pixels (LUA).
-  loss: str = _setting('mean', choices=('mean', 'sum'))
-  log_every: int = _setting(100, least=1)
-  checkpoint_every: int = _setting(1_000, least=1)
-  evaluate_every: int = _setting(5_000, least=1)
+  loss: Literal['mean', 'sum'] = 'mean'
+  log_every: Positive = 100
+  checkpoint_every: Positive = 1_000
+  evaluate_every: Positive = 5_000
 
 
 def to_json(config: Config) -> str:
@@ -162,7 +148,7 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-  """The inverse of `to_json`.
+  """Reads the text of a run's config.json.
 
   A setting that the text lacks has its default: the run is older than it.
 
@@ -174,28 +160,20 @@ def from_json(text: str) -> Config:
     values = json.loads(text)
   except json.JSONDecodeError as error:
     raise UserError(f'config.json is not JSON: {error}.') from error
-  config = _from_dict(Config, values, 'config')
-  check(config)
-  return config
+  return from_values(values)
 
 
-def _from_dict(kind: type, values: Any, name: str) -> Any:
-  if not isinstance(values, dict):
-    raise UserError(f'{name} is {values!r}; it must be a {kind.__name__}.')
-  types = {field.name: field.type for field in dataclasses.fields(kind)}
-  if unknown := sorted(values.keys() - types.keys()):
-    names = ', '.join(f'{name}.{setting}' for setting in unknown)
+def from_values(values: Any) -> Config:
+  """Reads the parsed contents of a run's config.json, as `from_json`."""
+  config = _convert(values)
+  if unknown := sorted(_names(values) - flat(config).keys()):
+    names = ', '.join(f'config.{name}' for name in unknown)
     raise UserError(
       f'this version of hg_jax has no setting {names}, which the run was '
       'saved with.'
     )
-  fields = {}
-  for setting, value in values.items():
-    if dataclasses.is_dataclass(types[setting]):
-      value = _from_dict(types[setting], value, f'{name}.{setting}')
-    # JSON has no tuples.
-    fields[setting] = tuple(value) if isinstance(value, list) else value
-  return kind(**fields)
+  _check_schedule(config)
+  return config
 
 
 def flat(config: Config) -> dict[str, object]:
@@ -215,7 +193,47 @@ def check(config: Config) -> None:
   Raises:
     UserError: names the setting, its value and what is allowed.
   """
-  _check_fields(config, 'config')
+  for field in dataclasses.fields(Config):
+    value, kind = getattr(config, field.name), field.type
+    if dataclasses.is_dataclass(kind) and type(value) is not kind:
+      raise UserError(
+        f'config.{field.name} is {value!r}; it must be a {kind.__name__}.'
+      )
+  right = _convert(msgspec.to_builtins(config))
+  for name, value in flat(right).items():
+    if (given := flat(config)[name]) != value:  # A list for a tuple.
+      raise UserError(f'config.{name} is {given}; it must be {value}.')
+  _check_schedule(config)
+
+
+def _convert(values: Any) -> Config:
+  try:
+    return msgspec.convert(values, Config)
+  except msgspec.ValidationError as error:
+    place, expected = typed_json.problem(error)
+    value, kind = values, Config
+    setting = place.partition('[')[0]
+    for name in setting.split('.') if setting else ():
+      value = value[name]
+      kind = {f.name: f.type for f in dataclasses.fields(kind)}[name]
+    if get_args(kind) and expected.startswith('Invalid'):
+      expected = f'one of {", ".join(get_args(kind))}'
+    path = f'config.{setting}'.rstrip('.')
+    raise UserError(f'{path} is {value!r}; it must be {expected}.') from error
+
+
+def _names(values: dict[str, Any]) -> set[str]:
+  """Lists the dotted names of saved settings."""
+  names = set()
+  for name, value in values.items():
+    if isinstance(value, dict):
+      names |= {f'{name}.{key}' for key in value}
+    else:
+      names.add(name)
+  return names
+
+
+def _check_schedule(config: Config) -> None:
   optimizer, ends = config.optimizer, [config.steps]
   if optimizer.schedule == 'steps':
     ends += optimizer.drop_steps
@@ -229,40 +247,3 @@ def check(config: Config) -> None:
       f'config.optimizer.drop_steps is {optimizer.drop_steps}; each must be '
       'above the one before.'
     )
-
-
-def _check_fields(settings: Any, name: str) -> None:
-  for field in dataclasses.fields(settings):
-    path, value = f'{name}.{field.name}', getattr(settings, field.name)
-    if wanted := _type_wanted(value, field.type):
-      raise UserError(f'{path} is {value!r}; it must be {wanted}.')
-    if dataclasses.is_dataclass(value):
-      _check_fields(value, path)
-    for number_or_text in value if isinstance(value, tuple) else (value,):
-      for rule, bound in field.metadata.items():
-        is_allowed, words = _RULES[rule]
-        if not is_allowed(number_or_text, bound):
-          raise UserError(f'{path} is {value!r}; it must be {words} {bound}.')
-
-
-def _type_wanted(value: Any, kind: Any) -> str | None:
-  """Returns what a setting of this type holds, if `value` is not of it."""
-  if item_kinds := typing.get_args(kind):  # of tuple[int, ...]
-    if type(value) is not tuple:
-      return 'a tuple, such as (1, 2)'
-    return next(
-      filter(None, (_type_wanted(v, item_kinds[0]) for v in value)), None
-    )
-  if kind is int:
-    is_right = type(value) is int and abs(value) <= _INT_MAX
-    return None if is_right else f'a whole number of at most {_INT_MAX}'
-  if kind is float:
-    # An int serves as well. No comparison with NaN is true.
-    is_right = type(value) in (int, float) and abs(value) <= _FLOAT_MAX
-    return None if is_right else 'a finite number'
-  if type(value) is not kind:
-    words = {bool: 'True or False', str: 'a text in quotes'}
-    return words.get(kind, f'a {kind.__name__}')
-  if kind is str and '\0' in value:
-    return 'a text without NUL characters'
-  return None

@@ -1,11 +1,33 @@
 """Finds and loads the files under `configs/`: the user's, and those shipped."""
 
+import dataclasses
 import difflib
 import traceback
 from pathlib import Path
+from typing import Annotated, Literal, get_args, get_origin
+
+from absl import flags
+from ml_collections import config_flags
 
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError
+
+
+def register_types() -> None:
+  """Tells ml_collections how to parse settings whose types have bounds."""
+  parsers = {int: flags.IntegerParser(), float: flags.FloatParser()}
+  groups = [Config]
+  for group in groups:
+    for field in dataclasses.fields(group):
+      kind, parser = field.type, None
+      if dataclasses.is_dataclass(kind):
+        groups.append(kind)
+      elif get_origin(kind) is Literal:
+        parser = flags.ArgumentParser()
+      elif get_origin(kind) is Annotated:
+        parser = parsers[get_args(kind)[0]]
+      if parser:
+        config_flags.register_flag_parser_for_type(kind, parser)
 
 
 def find(name: str) -> Path:
@@ -16,7 +38,7 @@ def find(name: str) -> Path:
   current folder comes before the one that is installed with this package.
 
   Raises:
-    UserError: there is no such file; names the ones that are shipped.
+    UserError: there is no such file; names the shipped ones.
   """
   path = Path(name)
   if path.is_file():

@@ -2,14 +2,15 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from hg_jax.base.errors import UserError
 
 _SIDES = {'l': 'left', 'left': 'left', 'r': 'right', 'right': 'right'}
 _OPPOSITE = {'left': 'right', 'right': 'left'}
-METRICS = ('pckh', 'pck_torso', 'pck_box', 'people')
 # Between words: 'left_eye', 'Left eye', 'leftEye', 'LEye', 'lefteye'.
 _BREAKS = re.compile(
   r'[\W_]+|(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])'
@@ -26,23 +27,23 @@ class Skeleton:
     flip: for each joint the index of its mirror image, itself if central.
     groups: the columns of a table of scores: a name and the joints it pools.
     limbs: pairs of joints to draw a line between.
-    metric: what errors are measured in, see `People.reference`: 'pckh' head
-      sizes, 'pck_torso' torso lengths, 'pck_box' sides of the person's box.
+    metric: the unit of errors, see `People.reference`: 'pckh' head sizes,
+      'pck_torso' torso lengths, 'pck_box' sides of the person's box.
       'people' are the maps of the finder, in the place of joints.
-    sigmas: of COCO's object keypoint similarity, one per joint; or none.
+    sigmas: one per joint for COCO's object keypoint similarity, or empty.
   """
 
   joints: tuple[str, ...]
   flip: tuple[int, ...]
   groups: dict[str, tuple[int, ...]]
   limbs: tuple[tuple[int, int], ...]
-  metric: str = 'pckh'
-  sigmas: tuple[float, ...] = ()
+  metric: Literal['pckh', 'pck_torso', 'pck_box', 'people'] = 'pckh'
+  sigmas: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = ()
 
   def side(self, joint: int) -> str:
     """Returns 'right', 'left' or 'center', by the joint's name.
 
-    Of a pair without sides in its names, the first is 'left'.
+    In a pair whose names say no side, the first joint is 'left'.
     """
     mirrored = self.flip[joint]
     if mirrored == joint:
@@ -51,82 +52,39 @@ class Skeleton:
     return side or ('left' if joint < mirrored else 'right')
 
   def to_json(self) -> dict[str, Any]:
-    """The fields, as `json.dumps` takes them."""
+    """Returns the fields, for `json.dumps`."""
     return dataclasses.asdict(self)
 
 
 def from_json(fields: Any) -> Skeleton:
-  """The inverse of `Skeleton.to_json`.
+  """Reads what `Skeleton.to_json` returned.
 
   Raises:
-    ValueError: the fields are not those of a skeleton; says which.
+    ValueError: says which field is wrong.
   """
-  found = {}
-  for name, (convert, holds) in _FIELDS.items():
-    try:
-      found[name] = convert(fields[name])
-      right = holds(found[name], found['joints'])
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-      raise ValueError(f"the skeleton's {name} cannot be read") from error
-    if not right:
-      raise ValueError(f"the skeleton's {name} cannot be {fields[name]!r:.80}")
-  return Skeleton(**found)
-
-
-def _items(values: Any) -> tuple[Any, ...]:
-  """A list as a tuple; a text is no list of letters."""
-  if not isinstance(values, (list, tuple)):
-    raise TypeError('no list')
-  return tuple(values)
-
-
-def _are_joints(indices: Iterable[Any], joints: tuple[str, ...]) -> bool:
-  return all(type(k) is int and 0 <= k < len(joints) for k in indices)
-
-
-def _are_mirrored(flip: tuple[Any, ...], joints: tuple[str, ...]) -> bool:
-  """Whether every joint is the mirror image of its mirror image."""
-  return (
-    len(flip) == len(joints)
-    and _are_joints(flip, joints)
-    and all(flip[mirrored] == joint for joint, mirrored in enumerate(flip))
-  )
-
-
-# Of each field: how JSON's value becomes it, and whether it can be one.
-_FIELDS = {
-  'joints': (
-    _items,
-    lambda names, _: (
-      all(isinstance(name, str) for name in names)
-      and len(set(names)) == len(names) > 0
-    ),
-  ),
-  'flip': (_items, _are_mirrored),
-  'groups': (
-    lambda groups: {name: _items(ks) for name, ks in groups.items()},
-    lambda groups, joints: all(
-      ks and _are_joints(ks, joints) for ks in groups.values()
-    ),
-  ),
-  'limbs': (
-    lambda limbs: tuple((a, b) for a, b in limbs),
-    lambda limbs, joints: all(_are_joints(limb, joints) for limb in limbs),
-  ),
-  'metric': (lambda name: name, lambda name, _: name in METRICS),
-  'sigmas': (
-    _items,
-    lambda sigmas, joints: (
-      len(sigmas) in (0, len(joints)) and all(sigma > 0 for sigma in sigmas)
-    ),
-  ),
-}
+  try:
+    skeleton = msgspec.convert(fields, Skeleton)
+  except msgspec.ValidationError as error:
+    raise ValueError(f'the skeleton: {error}') from error
+  names, flip = skeleton.joints, skeleton.flip
+  count = len(names)
+  pools = [*skeleton.groups.values(), *skeleton.limbs, flip]
+  for name, is_right in (
+    ('joints', len(set(names)) == count > 0),
+    ('indices', all(0 <= joint < count for pool in pools for joint in pool)),
+    ('flip', list(flip) == [(*flip, k).index(k) for k in range(count)]),
+    ('sigmas', len(skeleton.sigmas) in (0, count)),
+  ):
+    if not is_right:
+      raise ValueError(f'the skeleton has wrong {name}: {fields!r:.200}')
+  return skeleton
 
 
 def sides_and_parts(joints: Sequence[str]) -> list[tuple[str, str]]:
   """Returns ('left', 'eye') for 'l_eye', 'left eye', 'Eye.L' or 'leftEye'.
 
-  The side is '' where a name has none, or both; 'lhip' has one beside 'rhip'.
+  The side is '' where a name has none, or both. 'lhip' has a side only where
+  'rhip' exists too.
   """
   names = [_side_and_part(joint) for joint in joints]
   without = {part for side, part in names if not side}
@@ -139,7 +97,7 @@ def sides_and_parts(joints: Sequence[str]) -> list[tuple[str, str]]:
 
 def _side_and_part(name: str) -> tuple[str, str]:
   words = [word.lower() for word in _BREAKS.split(name) if word]
-  # A letter is a side at either end only: 'plane_r_2' has none.
+  # A letter is a side only at either end: not in 'plane_r_2'.
   at = [
     i
     for i, word in enumerate(words)
@@ -163,10 +121,10 @@ def flip_by_names(joints: Sequence[str]) -> tuple[int, ...]:
     mirrored = (_OPPOSITE.get(side, ''), part)
     if side and names.count(mirrored) != 1:
       raise UserError(
-        f'joint {joints[joint]!r} is of the {side} by its name, and '
-        f'{names.count(mirrored)} joints are its {mirrored[0]}. Rename them, '
-        'or give all mirror pairs: --flip_pairs=a:b,c:d (--flip_pairs= if '
-        'there are none).'
+        f'joint {joints[joint]!r} is on the {side} by its name, but '
+        f'{names.count(mirrored)} joints are its {mirrored[0]} partner. Rename '
+        'them, or give all mirror pairs: --flip_pairs=a:b,c:d (--flip_pairs= '
+        'if there are none).'
       )
     flip.append(names.index(mirrored) if side else joint)
   return tuple(flip)
@@ -213,7 +171,7 @@ def groups_of(
 def matches(
   of: Skeleton, onto: Skeleton
 ) -> list[int | None]:  # for each joint of `onto`
-  """Finds the joints of `of` that are those of `onto`, by side and part."""
+  """Finds the joint of `of` with the side and part of each joint of `onto`."""
   names = sides_and_parts(of.joints)
   return [
     names.index(name) if name in names else None

@@ -134,10 +134,10 @@ def of_results(
 
 
 def _contents(path: Path) -> dict[str, Any]:
-  contents = forms.read_coco_contents(path)
-  if contents is None:
+  file = forms.read_coco(path)
+  if file is None:
     raise UserError(f'{path} is not there, or not COCO keypoints JSON.')
-  return contents
+  return file.truth()
 
 
 def _require_same(path: Path, contents: dict[str, Any], people: People) -> None:

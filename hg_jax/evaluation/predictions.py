@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 
 from hg_jax.annotations.people import FARTHEST, People
-from hg_jax.base import files, mat_files
+from hg_jax.base import array_files, files
+from hg_jax.base.array_files import UNREADABLE
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
-from hg_jax.base.unreadable import UNREADABLE
 
 _OURS = ('image', 'image_index', 'person_index', 'joints')
 
@@ -133,7 +133,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     raise UserError(f'there is no file {path}.')
   try:
     if not h5py.is_hdf5(path):
-      return mat_files.read(path, ['preds'])
+      return array_files.read_mat(path, ['preds'])
     with h5py.File(path) as file:  # MATLAB's -v7.3 files too
       names = {'preds', 'score', *_OURS} & file.keys()
       return {name: np.asarray(file[name][()]) for name in names}

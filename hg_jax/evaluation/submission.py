@@ -16,8 +16,8 @@ import scipy.io
 from hg_jax.annotations import mpii_mat
 from hg_jax.annotations.people import People
 from hg_jax.base import files
+from hg_jax.base.array_files import UNREADABLE
 from hg_jax.base.errors import UserError, system_errors
-from hg_jax.base.unreadable import UNREADABLE
 
 
 def require_annotations(annotations: Path, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Prepared people of `config.data`: one dataset, or several to train on.
+"""Reads the prepared people of `config.data`, of one or several datasets.
 
 Axes: P people, K joints.
 """
@@ -44,8 +44,8 @@ def read(config: Config, split: str) -> Crops:
 def read_for(config: Config, split: str, skeleton: Skeleton) -> Crops:
   """Reads a split of the first dataset for a network of these joints.
 
-  Where the dataset's are others, they are mapped by name, `Crops.notes` says
-  which, and the dataset's metric remains.
+  Other joints are mapped by name, and `Crops.notes` lists them. The dataset's
+  metric remains.
 
   Raises:
     UserError: as `read`, or the dataset has none of the joints.
@@ -62,11 +62,11 @@ def read_for(config: Config, split: str, skeleton: Skeleton) -> Crops:
 def read_training(config: Config) -> Crops:
   """Reads the training people of all datasets, with the first's joints.
 
-  `Crops.notes` says of several which of their joints could be mapped.
+  `Crops.notes` lists which joints of the other datasets could be mapped.
 
   Raises:
     UserError: as `records.read`, or a dataset has none of the joints, or
-      there are not as many shares as datasets, or one is never shown.
+      there are not as many shares as datasets, or a share is too small.
   """
   paths, shares = folders(config), checked_shares(config)
   crops = [
@@ -119,19 +119,16 @@ def checked_shares(config: Config) -> tuple[float, ...]:
 
 
 def _map(crops: Crops, onto: Skeleton) -> Crops:
-  """Gives the people the joints of another skeleton.
-
-  Joints that they do not have are not known.
-  """
+  """Gives people the joints of another skeleton; missing ones are unknown."""
   indices = skeleton_lib.matches(crops.skeleton, onto)
   index = np.array([0 if k is None else k for k in indices])
-  there = np.array([k is not None for k in indices])
+  exists = np.array([k is not None for k in indices])
   people = crops.people
   columns = {
-    name: getattr(people, name)[:, index] & there
+    name: getattr(people, name)[:, index] & exists
     for name in ('labeled', 'known', 'visible')
   }
-  joints = np.where(there[:, None], people.joints[:, index], 0)
+  joints = np.where(exists[:, None], people.joints[:, index], 0)
   return dataclasses.replace(
     crops,
     skeleton=onto,
@@ -140,11 +137,7 @@ def _map(crops: Crops, onto: Skeleton) -> Crops:
 
 
 def _describe(crops: Crops, onto: Skeleton) -> str:
-  """Says which joints have the same names.
-
-  Raises:
-    UserError: none has.
-  """
+  """Lists the joints that have the same names; refuses skeletons without."""
   names = crops.skeleton.joints
   indices = skeleton_lib.matches(crops.skeleton, onto)
   pairs = [
@@ -155,8 +148,8 @@ def _describe(crops: Crops, onto: Skeleton) -> str:
   if not pairs:
     raise UserError(
       f'none of the joints {", ".join(names)} is one of '
-      f'{", ".join(onto.joints)}; config.data.dir must name datasets of alike '
-      'joints.'
+      f'{", ".join(onto.joints)}; the datasets of config.data.dir must have '
+      'joints in common.'
     )
   lacking = [j for k, j in zip(indices, onto.joints, strict=True) if k is None]
   unused = [name for k, name in enumerate(names) if k not in indices]

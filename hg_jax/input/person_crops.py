@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from hg_jax.annotations.people import People
-from hg_jax.base import npz_files
+from hg_jax.base import array_files
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.input import crops as cropping
@@ -55,21 +55,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
     skip_unreadable: bool,
     **kwargs,
   ):
-    """Creates the builder.
-
-    Args:
-      splits: people by split; all their images exist.
-      skeleton: of their joints.
-      source: 'images', their folder; 'annotations', their file; 'size', the
-        side of the largest crop to store, px; 'margin', the stored square's
-        side over the person's.
-      files: the file of each image.
-      sizes: of `_read`, for the images whose annotations say them.
-      progress: called once after each image.
-      skip_unreadable: leave the people of broken images out, instead of
-        raising.
-      **kwargs: of the base class, such as `data_dir`.
-    """
+    """Takes what `write` takes; `progress` is called after each image."""
     self._splits = splits
     self._skeleton = skeleton
     self._source = source
@@ -149,12 +135,7 @@ class PersonCrops(tfds.core.GeneratorBasedBuilder):
 def _read(
   path: Path, size: tuple[float, float] | None
 ) -> np.ndarray:  # u8[H, W, 3] RGB
-  """Reads an annotated image of this width and height, px.
-
-  Raises:
-    UserError: it cannot be read, or has another size, so that the annotations
-      are not of it.
-  """
+  """Reads an annotated image, and refuses one of another width or height."""
   picture = images.read(path)
   height, width = picture.shape[:2]
   if size and size != (width, height):
@@ -205,28 +186,28 @@ def write(
   sizes: dict[str, tuple[float, float]],
   skip_unreadable: bool,
 ) -> list[str]:
-  """Writes the records of `splits` and shows progress.
+  """Writes the records of `splits`; deletes those of an interrupted call.
 
   Args:
     splits: people by split; all their images exist.
     skeleton: of their joints.
-    source: 'images' (folder), 'annotations', 'size' and 'margin', as
-      `PersonCrops` has them; kept for `require_source`.
-    data_dir: where to write; leftovers of an interrupted call are deleted.
+    source: 'images', their folder; 'annotations', their file; 'size', the
+      largest side of a crop, px; 'margin', its square over the person's.
+    data_dir: where to write.
     files: the file of each image, by its name in the annotations.
-    sizes: the width and height, px, that the annotations say of images.
+    sizes: the width and height, px, of images whose annotations give them.
     skip_unreadable: leave out the people of broken images.
 
   Returns:
-    A line on each image left out.
+    A line on each image that is left out.
 
   Raises:
-    UserError: an image is broken and not to be skipped, or the disk refuses.
+    UserError: an image is broken and not to be skipped, or the disk is full.
   """
   folder = data_dir / records.FOLDER
   for leftover in folder.parent.glob('*incomplete*'):
     shutil.rmtree(leftover)
-  if folder.exists():  # Complete, but for the index or what follows it.
+  if folder.exists():  # Only the index or the report may be missing.
     require_source(data_dir, source)
   tfds.disable_progress_bar()
   total = sum(len(np.unique(people.image)) for people in splits.values())
@@ -242,7 +223,7 @@ def write(
       data_dir=data_dir,
     )
     try:
-      # It prints that it downloads, which it does not.
+      # It prints that it downloads, but nothing is downloaded.
       with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_dir=folder.parent / 'downloads')
       _write_index(builder, folder)
@@ -262,8 +243,8 @@ def _left_out(
   files: dict[str, Path],
   sizes: dict[str, tuple[float, float]],
 ) -> list[str]:
-  """Says of each image without records why, also when an earlier call wrote."""
-  present = set(npz_files.read(folder / records.INDEX)['image'])
+  """Returns a line on each image without records, and why it has none."""
+  present = set(array_files.read_npz(folder / records.INDEX)['image'])
   lines = []
   for image in {str(i): None for p in splits.values() for i in p.image}:
     if image in present:
@@ -285,8 +266,7 @@ def _write_index(builder: PersonCrops, folder: Path) -> None:
   columns = {
     name: np.concatenate([row[name] for row in rows]) for name in rows[0]
   }
-  # Its presence marks the records as complete, so it is written last and
-  # appears whole.
+  # The index marks the records as complete, so it is written last and whole.
   unfinished = folder / f'unfinished_{records.INDEX}'
   np.savez(unfinished, **columns)
   unfinished.rename(folder / records.INDEX)
@@ -295,7 +275,7 @@ def _write_index(builder: PersonCrops, folder: Path) -> None:
 def _index_of_file(
   features: tfds.features.FeaturesDict, path: Path, split: str
 ) -> list[dict[str, np.ndarray]]:
-  """Reads the columns of a file of records, a few hundred rows at a time."""
+  """Reads the columns of a file of records in batches of rows."""
   parsed = tf.data.TFRecordDataset(str(path)).map(
     lambda payload: (
       payload,

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from hg_jax.annotations.people import Squares
-from hg_jax.base import files, npz_files
+from hg_jax.base import array_files, files
 from hg_jax.base.errors import UserError, cannot_be_read
 from hg_jax.media import images
 
@@ -141,7 +141,7 @@ def read(data_dir: Path, split: str) -> Photos:
       'hg_jax in a new --data_dir.'
     )
   try:
-    columns = npz_files.read(path)
+    columns = array_files.read_npz(path)
     ends = columns['end'].tolist()
     people = [columns['photo'] == n for n in range(len(columns['image']))]
     return Photos(

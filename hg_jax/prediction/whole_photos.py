@@ -187,21 +187,21 @@ def _average_precision(
   path: Path, found: Found, predictor: Predictor
 ) -> dict[str, float | None]:
   """Returns COCO's numbers over the joints that both skeletons have."""
-  contents = forms.read_coco_contents(path)
-  _, theirs = forms.read_everyone(path, contents)
+  file = forms.read_coco(path)
+  _, theirs = forms.read_everyone(path, file)
   pairs = [
     (ours, its)
     for ours, its in enumerate(matches(theirs, predictor.skeleton))
     if its is not None
   ]
   ours, its = map(list, zip(*pairs, strict=True))
-  truth = dict(contents)
+  truth = file.truth()
   truth['annotations'] = [
     _with_joints(person, its, len(theirs.joints))
-    for person in contents['annotations']
+    for person in truth['annotations']
   ]
-  ids = {image['file_name']: image['id'] for image in contents['images']}
-  category = contents['annotations'][0].get('category_id')
+  ids = {image.name: image.id for image in file.images}
+  category = file.annotations[0].category_id
   found_people: list[dict[str, Any]] = []
   for name, prediction in found.by_photo.items():
     for points, scores in zip(

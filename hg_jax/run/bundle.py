@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hg_jax.base import files, npz_files
+from hg_jax.base import array_files, files
 from hg_jax.base.config import Config
 from hg_jax.base.errors import UserError, cannot_be_read, system_errors
 from hg_jax.base.skeleton import Skeleton
@@ -70,7 +70,7 @@ def load(
   """
   path = folder / _FILE
   try:
-    arrays = npz_files.read(path)
+    arrays = array_files.read_npz(path)
   except OSError as error:
     raise cannot_be_read(path, error) from error
   except ValueError as error:

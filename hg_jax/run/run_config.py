@@ -29,7 +29,7 @@ def load(workdir: Path) -> Config:
   fields = _read_config(workdir)
   fields.pop('skeleton', None)
   try:
-    return config_lib.from_json(json.dumps(fields))
+    return config_lib.from_values(fields)
   except UserError as error:
     raise UserError(f'{workdir / "config.json"}: {error}') from error
 

@@ -158,5 +158,5 @@ def test_person_who_is_wrong_is_named(change, said, tmp_path):
   }
   release = {'annolist': struct_array([image]), 'img_train': np.ones((1, 1))}
   scipy.io.savemat(tmp_path / 'a.mat', {'RELEASE': release})
-  with pytest.raises(UserError, match=f'a.mat is damaged or .*{said}'):
+  with pytest.raises(UserError, match=f'a.mat cannot be read .*{said}'):
     mpii.load(tmp_path / 'a.mat')
