@@ -1,4 +1,4 @@
-"""Photos are read as they are shown, and seen where and as they are."""
+"""Photos are read as viewers show them, and inputs are cut where people are."""
 
 import contextlib
 import os
@@ -240,7 +240,7 @@ def _set_orientation(data, orientation):
 
 
 @pytest.mark.parametrize('dtype', [np.int32, np.float32])
-def test_read_says_that_32_bits_are_too_many(dtype, tmp_path):
+def test_read_refuses_32_bits(dtype, tmp_path):
   Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / 'depth.tif')
   with pytest.raises(UserError, match='depth.tif has 32 bits a channel; save'):
     images.read_upright(tmp_path / 'depth.tif')
@@ -256,7 +256,7 @@ def test_read_refuses_too_many_pixels_before_decoding(tmp_path):
   tracemalloc.stop()
 
 
-def test_read_names_an_avif_that_is_damaged_anywhere(tmp_path):
+def test_read_survives_any_damage_to_avif(tmp_path):
   path = tmp_path / 'photo.avif'
   Image.fromarray(smooth_noise(40, 60)).save(path)
   whole, random = path.read_bytes(), np.random.default_rng(0)
@@ -288,7 +288,7 @@ def test_read_takes_a_pipe_with_a_photo(tmp_path):
   np.testing.assert_array_equal(read, images.read(photo))
 
 
-def test_read_says_what_heic_needs(tmp_path):
+def test_read_names_the_package_for_heic(tmp_path):
   path = tmp_path / 'photo.jpg'  # as some phones name it
   path.write_bytes(b'\x00\x00\x00\x18ftypheic' + bytes(100))
   with pytest.raises(UserError, match='photo.jpg is .*HEIC|is damaged'):
@@ -304,7 +304,9 @@ def test_read_says_what_heic_needs(tmp_path):
     (b'\0\0\0\x18ftypcrx ', 'is not an image'),
   ],
 )
-def test_read_says_what_a_file_is(beginning, complaint, tmp_path):
+def test_read_describes_files_that_are_not_images(
+  beginning, complaint, tmp_path
+):
   path = tmp_path / 'photo.jpg'
   path.write_bytes(beginning + bytes(200))
   with pytest.raises(UserError, match=f'photo.jpg .*({complaint})'):
@@ -356,7 +358,7 @@ def test_read_takes_tiff_whose_white_is_zero(tmp_path):
   np.testing.assert_array_equal(images.read(path), np.repeat(picture, 3, 2))
 
 
-def test_read_confuses_no_colors_that_lie_apart(tmp_path):
+def test_read_refuses_16_bit_colors_in_planes(tmp_path):
   deep = smooth_noise(40, 60).astype(np.uint16) * 257
   path = tmp_path / 'scan.tif'
   path.write_bytes(_tiff(deep, photometric=2))
@@ -378,7 +380,7 @@ def test_read_takes_16_bits_of_cmyk(tmp_path):
 
 
 @pytest.mark.parametrize('chunk', [b'eXIf', b'zTXt'])
-def test_read_shows_a_photo_whatever_its_notes(chunk, tmp_path):
+def test_read_ignores_damaged_or_long_metadata(chunk, tmp_path):
   plain, path = tmp_path / 'plain.png', tmp_path / 'photo.png'
   Image.fromarray(smooth_noise(40, 60)).save(plain)
   notes = b'junk'  # EXIF data that are damaged, or a long text

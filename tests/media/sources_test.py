@@ -1,4 +1,4 @@
-"""What a command line names, each once and in order."""
+"""Sources of a command line are listed once, in order."""
 
 import io
 import os
@@ -80,7 +80,7 @@ def test_cameras_and_urls_stay_text():
   assert sources.find(given) == given
 
 
-def test_output_is_never_a_source(photos):
+def test_overlays_in_the_output_folder_are_not_sources(photos):
   for name in 'b_overlay.jpg b_heatmaps_2.png clip_overlay.mp4'.split():
     (photos / name).touch()
   found = names(sources.find([str(photos)], output=photos), photos)
@@ -114,7 +114,7 @@ def test_find_names_what_matches_nothing(photos, pattern, complaint):
     sources.find([pattern.format(photos)])
 
 
-def test_name_that_no_file_can_have_is_left_to_be_named(photos):
+def test_names_that_are_too_long_are_reported_later(photos):
   long = [f'{"q" * 300}.jpg', f'{"q" * 300}.mp4']
   assert [p.name for p in sources.find(long)] == long
   with pytest.raises(UserError, match='cannot be read: File name too long'):

@@ -1,4 +1,4 @@
-"""People are told apart, and so are their pictures' names."""
+"""People have different colors, and pictures different names."""
 
 import os
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_joints_below_the_threshold_are_not_drawn():
   assert not draw(joints, scores, threshold=0.7).any()
 
 
-def test_scores_are_written_if_wanted():
+def test_scores_are_written_if_asked():
   joints = [[(50, 200), (350, 200)]]
   plain, written = draw(joints), draw(joints, write_scores=True)
   assert (plain != written).any()
@@ -78,7 +78,7 @@ def test_resized_shows_lines_two_pixels_wide(shape, longer):
   assert not np.shares_memory(small, picture)
 
 
-def test_names_are_of_one_file_each():
+def test_each_file_has_a_name_of_its_own():
   names = album.Names(['c'])
   paths = 'a/x.jpg b/x.png x_2.jpg d/X.jpg c.jpg'.split()
   assert [names.of(Path(path)) for path in paths] == [

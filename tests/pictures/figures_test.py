@@ -1,4 +1,4 @@
-"""Pictures hold what they claim, where the coordinates say it is."""
+"""Pictures show what they claim, at the right coordinates."""
 
 import os
 
@@ -74,7 +74,7 @@ def test_overlay_colors_truth_hits_and_misses():
     assert tuple(drawn[y, x]) == (255, 255, 255)
   assert tuple(drawn[50, 80]) == tuple(drawn[330, 200]) == figures.CORRECT
   assert tuple(drawn[80, 300]) == figures.WRONG
-  # Red and pink differ in lightness as well, for who sees no red.
+  # Red and pink differ in lightness as well, for people who cannot see red.
   lightness = cv2.cvtColor(
     np.array([[figures.CORRECT, figures.WRONG]], np.uint8), cv2.COLOR_RGB2GRAY
   )[0].astype(int)

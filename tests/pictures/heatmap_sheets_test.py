@@ -1,4 +1,4 @@
-"""Heatmaps lie where they are, in one scale."""
+"""Heatmaps are drawn where they lie, in one color scale."""
 
 import numpy as np
 
