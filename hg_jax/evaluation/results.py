@@ -1,16 +1,74 @@
-"""What results.json says of the people and of the code of an evaluation."""
+"""What results.json holds: the scores of a network on a split."""
 
 import base64
 import json
 import subprocess
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict
 
 import numpy as np
 
 from hg_jax.annotations.people import People
 from hg_jax.base.skeleton import Skeleton
+
+# Percent by the name of a total, a group or a joint; None: nothing is labeled.
+Percents = dict[str, float | None]
+# `pack_hits` returns them; `compress_hits` makes them smaller.
+Hits = dict[str, str | list[str]]
+_FINE = ('at_0.1', 'at_0.05')  # the finer thresholds of the metrics
+
+# Fields of a metric whose finer threshold is another one are left out.
+Stack = TypedDict(
+  'Stack',
+  {'loss': float | None, 'totals': Required[Percents]}
+  | {f'totals_{fine}': Percents for fine in _FINE},
+  total=False,
+)
+Scores = TypedDict(
+  'Scores',
+  {
+    'people': Required[int],
+    'people_id': str,
+    'unscored': int,  # people without a joint that counts
+    'loss': float | None,
+    'skill': float | None,
+    'metric': str,
+    'totals': Required[Percents],
+    'groups': Required[Percents],
+    'joints': Percents,
+    'auc': float | None,
+    'curve': list[float | None],
+    'pcp': float | None,
+    'standard_error': Percents,  # of the totals, over people
+    'hits': Hits,
+    'stacks': Required[list[Stack]],
+  }
+  | {
+    f'{kind}_{part}': Percents
+    for kind in ('totals', 'groups')
+    for part in (*_FINE, 'visible', 'occluded')
+  },
+  total=False,
+)
+
+
+class Results(Scores, total=False):
+  """The contents of results.json.
+
+  Evaluation writes every field, but for those that have no value: `pcp` is of
+  torso lengths, `oks` of COCO's people, `without_averaging` of runs that
+  average their weights. Older files lack more. `Metric.summarize` explains
+  the scores.
+  """
+
+  commit: str | None
+  step: Required[int]
+  split: Required[str]
+  flip_test: bool
+  oks: dict[str, float | None]
+  oks_missing: str  # the reason why there is no `oks`
+  without_averaging: Scores
 
 
 def people_id(
@@ -18,7 +76,7 @@ def people_id(
   image_index: np.ndarray,  # i32[P]
   person_index: np.ndarray,  # i32[P]
 ) -> str:
-  """Returns a checksum of who the people are, in any order."""
+  """Returns a checksum of the people, whatever their order."""
   columns = (x.tolist() for x in (image, image_index, person_index))
   people = sorted(zip(*columns, strict=True))
   return f'{zlib.crc32(json.dumps(people).encode()):08x}'
@@ -27,8 +85,8 @@ def people_id(
 def pack_hits(
   people: People,
   correct: dict[str, np.ndarray],  # bool[P, K] by 'below' and 'within'
-) -> dict[str, str]:
-  """Returns who has which joint right, and which is scored, as text.
+) -> Hits:
+  """Returns which joints are correct and which are scored, as text.
 
   People are in the order of their names and indices.
   """
@@ -39,19 +97,30 @@ def pack_hits(
   }
 
 
+def compress_hits(hits: Hits) -> Hits:
+  """Returns the hits in half the space or less."""
+  if 'zlib' in hits:
+    return hits
+  # The arrays are much alike, so they are compressed together.
+  together = zlib.compress(b''.join(map(base64.b64decode, hits.values())), 9)
+  return {'names': list(hits), 'zlib': base64.b64encode(together).decode()}
+
+
 def unpack_hits(
-  results: dict[str, Any], skeleton: Skeleton
-) -> dict[str, np.ndarray]:  # bool[P, K]
-  """The inverse of `pack_hits`, of the contents of a results.json."""
+  results: Results, skeleton: Skeleton
+) -> dict[str, np.ndarray]:  # bool[P, K] by 'below', 'within' and 'scored'
+  """Returns the arrays that `pack_hits` packed, compressed or not.
+
+  Raises:
+    LookupError, ValueError, zlib.error: the hits are damaged.
+  """
   shape = results['people'], len(skeleton.joints)
-  return {
-    name: np.unpackbits(
-      np.frombuffer(base64.b64decode(text), np.uint8), count=shape[0] * shape[1]
-    )
-    .reshape(shape)
-    .astype(bool)
-    for name, text in results['hits'].items()
-  }
+  hits = compress_hits(results['hits'])
+  packed = np.frombuffer(zlib.decompress(base64.b64decode(hits['zlib'])), 'u1')
+  rows = packed.reshape(len(hits['names']), -1)
+  bits = np.unpackbits(rows, axis=1)[:, : shape[0] * shape[1]].astype(bool)
+  arrays = dict(zip(hits['names'], bits.reshape(-1, *shape), strict=True))
+  return {name: arrays[name] for name in ('below', 'within', 'scored')}
 
 
 def commit() -> str | None:
