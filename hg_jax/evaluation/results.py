@@ -11,6 +11,8 @@ import numpy as np
 
 from hg_jax.annotations.people import People
 from hg_jax.base.skeleton import Skeleton
+from hg_jax.metrics import pck, pcp
+from hg_jax.metrics.pck import Metric
 
 # Percent by the name of a total, a group or a joint; None: nothing is labeled.
 Percents = dict[str, float | None]
@@ -69,6 +71,56 @@ class Results(Scores, total=False):
   oks: dict[str, float | None]
   oks_missing: str  # the reason why there is no `oks`
   without_averaging: Scores
+
+
+def summarize(
+  people: People,
+  skeleton: Skeleton,
+  joints: np.ndarray,  # f32[P, K, 2] px of the images
+  counts: pck.Counts,
+) -> Scores:
+  """Returns the scores of predictions of P people.
+
+  These are the scores of `Metric.summarize`, the number of people, the
+  standard errors and, for torso lengths, the PCP.
+  """
+  metric = pck.create_metric(skeleton)
+  scores = {
+    'people': len(people),
+    'unscored': int((~people.scored().any(axis=1)).sum()),
+    **metric.summarize(counts),
+    'standard_error': pck.standard_errors(influences(people, metric, joints)),
+  }
+  if metric.kind == 'pck_torso':
+    limbs = skeleton.limbs
+    scores['pcp'] = pcp.pcp(joints, people.joints, people.labeled, limbs)
+  return scores
+
+
+def count(
+  people: People,
+  metric: Metric,
+  joints: np.ndarray,  # f32[P, K, 2] px of the images
+) -> pck.Counts:
+  """Counts the correct joints of predictions of P people."""
+  return pck.count(
+    joints,
+    people.joints,
+    people.labeled,
+    people.visible,
+    people.reference,
+    thresholds=metric.thresholds,
+  )
+
+
+def influences(
+  people: People,
+  metric: Metric,
+  joints: np.ndarray,  # f32[P, K, 2] px of the images
+) -> dict[str, np.ndarray]:  # f64[P], points
+  """Returns each person's influence on each total, for standard errors."""
+  correct = metric.correct(joints, people.joints, people.reference)
+  return metric.influences(correct, people.scored())
 
 
 def people_id(
