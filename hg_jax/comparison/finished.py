@@ -39,7 +39,7 @@ class Run:
     name: the name of its folder or file; the path where names are not unique.
     config: each setting by its dotted name.
     skeleton: its joints, and the metric.
-    results: the contents of `results.json`, with compressed hits.
+    results: the contents of `results.json`.
     validation: the rows of the validations, by rising step.
   """
 
@@ -125,7 +125,7 @@ def _load(folder: Path, name: str) -> Run:
     name=name,
     config=_as_json(run_config.load(folder)),
     skeleton=skeleton,
-    results=_with_compressed_hits(path, results, skeleton),
+    results=_checked(path, results, skeleton),
     validation=[rows[step] for step in sorted(rows)],
   )
 
@@ -142,7 +142,7 @@ def _load_saved(path: Path, name: str) -> Run:
     # A run saved before a setting existed has its default.
     config=_as_json(Config()) | saved.config,
     skeleton=skeleton,
-    results=_with_compressed_hits(path, saved.results, skeleton),
+    results=_checked(path, saved.results, skeleton),
     validation=rows,
   )
 
@@ -152,16 +152,13 @@ def _as_json(config: Config) -> dict[str, Any]:
   return json.loads(json.dumps(config_lib.flat(config)))
 
 
-def _with_compressed_hits(
-  path: Path, results: Results, skeleton: Skeleton
-) -> Results:
-  # Nobody compares the hits of the weights before averaging.
+def _checked(path: Path, results: Results, skeleton: Skeleton) -> Results:
+  """Returns the results without what nobody compares."""
   results.get('without_averaging', {}).pop('hits', None)
   if 'hits' in results:
     try:
       results_lib.unpack_hits(results, skeleton)
-      results['hits'] = results_lib.compress_hits(results['hits'])
-    except (LookupError, ValueError, zlib.error) as error:
+    except (LookupError, TypeError, ValueError, zlib.error) as error:
       raise UserError(f'{path} cannot be read (hits: {error}).') from error
   return results
 

@@ -1,9 +1,9 @@
 """What results.json holds: the scores of a network on a split."""
 
-import base64
 import json
 import subprocess
 import zlib
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Required, TypedDict
 
@@ -16,7 +16,7 @@ from hg_jax.metrics.pck import Metric
 
 # Percent by the name of a total, a group or a joint; None: nothing is labeled.
 Percents = dict[str, float | None]
-# `pack_hits` returns them; `compress_hits` makes them smaller.
+# Of `pack_hits`.
 Hits = dict[str, str | list[str]]
 _FINE = ('at_0.1', 'at_0.05')  # the finer thresholds of the metrics
 
@@ -143,35 +143,29 @@ def pack_hits(
   People are in the order of their names and indices.
   """
   order = np.lexsort((people.person_index, people.image_index, people.image))
-  return {
-    name: base64.b64encode(np.packbits(array[order])).decode()
-    for name, array in (correct | {'scored': people.scored()}).items()
-  }
-
-
-def compress_hits(hits: Hits) -> Hits:
-  """Returns the hits in half the space or less."""
-  if 'zlib' in hits:
-    return hits
+  arrays = correct | {'scored': people.scored()}
   # The arrays are much alike, so they are compressed together.
-  together = zlib.compress(b''.join(map(base64.b64decode, hits.values())), 9)
-  return {'names': list(hits), 'zlib': base64.b64encode(together).decode()}
+  packed = b''.join(np.packbits(x[order]).tobytes() for x in arrays.values())
+  text = b64encode(zlib.compress(packed, 9)).decode()
+  return {'names': list(arrays), 'zlib': text}
 
 
 def unpack_hits(
   results: Results, skeleton: Skeleton
 ) -> dict[str, np.ndarray]:  # bool[P, K] by 'below', 'within' and 'scored'
-  """Returns the arrays that `pack_hits` packed, compressed or not.
+  """Returns the arrays that `pack_hits` packed.
 
   Raises:
     LookupError, ValueError, zlib.error: the hits are damaged.
   """
-  shape = results['people'], len(skeleton.joints)
-  hits = compress_hits(results['hits'])
-  packed = np.frombuffer(zlib.decompress(base64.b64decode(hits['zlib'])), 'u1')
-  rows = packed.reshape(len(hits['names']), -1)
+  shape, hits = (results['people'], len(skeleton.joints)), results['hits']
+  if 'zlib' in hits:
+    names, packed = hits['names'], zlib.decompress(b64decode(hits['zlib']))
+  else:  # Older files have the text of each array.
+    names, packed = list(hits), b''.join(map(b64decode, hits.values()))
+  rows = np.frombuffer(packed, np.uint8).reshape(len(names), -1)
   bits = np.unpackbits(rows, axis=1)[:, : shape[0] * shape[1]].astype(bool)
-  arrays = dict(zip(hits['names'], bits.reshape(-1, *shape), strict=True))
+  arrays = dict(zip(names, bits.reshape(-1, *shape), strict=True))
   return {name: arrays[name] for name in ('below', 'within', 'scored')}
 
 
