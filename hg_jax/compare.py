@@ -2,26 +2,25 @@
 
   python -m hg_jax.compare runs/rmsprop8 runs/adam16 --output=comparison
 
-Scores compare only by one metric, in one convention and for the same people.
---published adds others' results on MPII's 2,958 validation people, if the
-runs are scored on them: all to the table, those of --convention to Figure 7.
+Scores compare only in one metric and one convention, on the same people.
+--published adds published results on MPII's 2,958 validation people if the
+runs were scored on them: all of them to the table, and those of --convention
+to Figure 7.
 
   python -m hg_jax.compare runs/* --save=results
   python -m hg_jax.compare results/*.json --output=results/comparison
 
-keeps what is needed of each run as a small file, and makes the same tables
-and figures of these, to the byte. Runs that differ in the seed alone share a
+saves what is needed of each run as a small file, and makes the same tables
+and figures from these, to the byte. Runs that differ only in the seed share a
 bar, a line and a name: rmsprop8_seed0 and rmsprop8_seed1 are rmsprop8.
 
   python -m hg_jax.compare before.json after.json
 
-prints the ratios of what `benchmark --json` measured.
+prints the ratios of the numbers that `benchmark --json` measured.
 """
 
-import itertools
 import json
-import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -29,18 +28,18 @@ from matplotlib.figure import Figure
 
 from hg_jax.annotations import mpii
 from hg_jax.base import command, files
-from hg_jax.base.errors import UserError, cannot_be_read, system_errors
-from hg_jax.comparison import comparison, finished
+from hg_jax.base.errors import UserError, system_errors
+from hg_jax.comparison import benchmarks, comparison, finished
 from hg_jax.comparison.finished import Run
 from hg_jax.evaluation import results as results_lib
-from hg_jax.metrics import pck, tables
+from hg_jax.metrics import pck
 from hg_jax.pictures import plots
 
 
 def main(paths: list[str]) -> None:
   options = flags.FLAGS
-  if paths and all(map(is_benchmark, paths)):
-    return print(benchmarks(paths))
+  if paths and all(map(benchmarks.is_benchmark, paths)):
+    return print(benchmarks.table(paths))
   if not options.output and not options.save:
     raise UserError('say where to write: --save=DIR or --output=DIR.')
   runs = finished.load(paths)
@@ -67,102 +66,16 @@ def main(paths: list[str]) -> None:
   print(f'{output}: figure7 and figure8 (.png, .svg), table.md, table.json')
 
 
-def is_benchmark(path: str) -> bool:
-  """Whether a .json is not a saved run.
-
-  Raises:
-    UserError: it cannot be read, or can be neither.
-  """
-  return path.endswith('.json') and 'validation' not in _read_json(path)
-
-
-def _read_json(path: str) -> dict:
-  try:
-    fields = files.read_json(Path(path))
-    if not isinstance(fields, dict):
-      raise ValueError('no JSON object')
-  except OSError as error:
-    raise cannot_be_read(path, error) from error
-  except ValueError as error:
-    raise UserError(
-      f'{path} is neither what `benchmark --json` prints nor what `compare '
-      f'--save` writes ({error}); make it anew.'
-    ) from error
-  return fields
-
-
 def scored_on_mpii(run: Run) -> bool:
-  """Whether these are PCKh of MPII's 2,958 validation people."""
+  """Whether the scores are PCKh on MPII's 2,958 validation people."""
   listed = mpii.validation_list()
-  # Results did not always say who the people were.
-  people = run.results.get('people_id', results_lib.people_id(*listed))
+  listed_id = results_lib.people_id(*listed)
   return (
     run.skeleton.metric == 'pckh'
     and run.results['people'] == len(listed[0])
-    and people == results_lib.people_id(*listed)
+    # Older results have no `people_id`.
+    and run.results.get('people_id', listed_id) == listed_id
   )
-
-
-def benchmarks(paths: Sequence[str]) -> str:
-  """Compares what `benchmark --json` wrote, as ratios to the first file.
-
-  Raises:
-    UserError: a file is missing, damaged or measures something else.
-  """
-  results = []
-  for path in paths:
-    results.append(_read_json(path))
-    try:
-      what, _ = (results[-1][key] for key in ('what', 'machine'))
-    except LookupError as error:
-      raise UserError(
-        f'{path} is not what `benchmark --json` prints: it lacks {error}.'
-      ) from error
-    if what != results[0]['what']:
-      raise UserError(
-        f'{paths[0]} measures {results[0]["what"]}, {path} {what}.'
-      )
-  letters = list(itertools.islice(_letters(), len(paths)))
-  columns = [_numbers(result) for result in results]
-  rows = {}
-  for name, first in columns[0].items():
-    values = [column.get(name) for column in columns]
-    if any(value not in (None, first) for value in values):
-      rows[name] = dict(zip(letters, values, strict=True)) | {
-        f'{letter} / A': value / first if value is not None and first else None
-        for letter, value in zip(letters[1:], values[1:], strict=True)
-      }
-  return '\n'.join(
-    [
-      *(
-        f'{letter}: {path} on {result["machine"]}'
-        for letter, path, result in zip(letters, paths, results, strict=True)
-      ),
-      'The machines differ: so may the times for that alone.'
-      if any(result['machine'] != results[0]['machine'] for result in results)
-      else 'The machines are alike.',
-      '',
-      *(tables.grid(rows, '.4g') if rows else ['All numbers are equal.']),
-    ]
-  )
-
-
-def _letters() -> Iterator[str]:
-  """A to Z, AA to ZZ, AAA and so on."""
-  for length in itertools.count(1):
-    for letters in itertools.product(string.ascii_uppercase, repeat=length):
-      yield ''.join(letters)
-
-
-def _numbers(values: Mapping, prefix: str = '') -> dict[str, float]:
-  """The numbers of a benchmark by dotted name, less those of the machine."""
-  numbers = {}
-  for key, value in values.items():
-    if isinstance(value, dict) and key != 'machine':
-      numbers |= _numbers(value, f'{prefix}{key}.')
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-      numbers[prefix + key] = value
-  return numbers
 
 
 def write(
@@ -179,7 +92,7 @@ def write(
   """
   table = {
     'runs': [{'name': run.name, **run.results, 'hits': None} for run in runs],
-    'config_differences': finished.differences(runs),
+    'config_differences': comparison.setting_differences(runs),
     'published': published,
   }
   with system_errors(output):
@@ -196,11 +109,9 @@ def bars_by_joint(
 ) -> Figure:
   """Draws Figure 7: the groups of joints and the total of `convention`.
 
-  Runs that differ in the seed alone are one bar, the mean over seeds, with a
-  whisker of the standard deviation over seeds.
-
-  Published rows are drawn where they are of the same convention and split
-  and have a value for every group.
+  Runs that differ only in the seed are one bar, their mean, with a whisker of
+  their standard deviation. A published row is drawn if it has the same
+  convention and split and a value for every group.
   """
   metric = pck.create_metric(runs[0].skeleton)
   first = runs[0].results
@@ -212,12 +123,13 @@ def bars_by_joint(
   }
   rows = {name: row for name, row in rows.items() if None not in row}
   groups = comparison.by_seed(runs)
-  values = {}  # of each seed, by column
-  for name, group in groups.items():
-    values[name] = [
+  values = {  # for each column those of each seed
+    name: [
       *([run.results['groups'][column] for run in group] for column in columns),
       comparison.totals(group, convention),
     ]
+    for name, group in groups.items()
+  }
   title = f'{metric.name()} by joint: {comparison.people_of(runs)}'
   if comparison.has_seeds(groups):
     title += '; means over seeds ± their standard deviation'
@@ -238,48 +150,50 @@ def bars_by_joint(
 def curves_of_validation(runs: Sequence[Run], convention: str) -> Figure:
   """Draws Figure 8: validation loss and score over the steps of training.
 
-  Runs that differ in the seed alone are one line, the mean of them at the
-  steps that all have. Where batch sizes differ, people seen take the place of
-  steps, for a step of a larger batch has cost more.
+  Runs that differ only in the seed are one line, their mean at the steps that
+  all of them have. If batch sizes differ, the axis counts people instead of
+  steps, because a step of a larger batch costs more.
 
-  Losses of heatmaps with wider peaks are higher; where runs differ in that,
-  their skill is drawn, the share of the all-zero prediction's loss removed.
+  Heatmaps with wider peaks have higher losses. If runs differ in the width,
+  the skill is drawn instead: the share of the all-zero prediction's loss that
+  is removed.
   """
   metric = pck.create_metric(runs[0].skeleton)
   widths = {
     run.config['data.sigma'] / run.config['data.image_size'] for run in runs
   }
-  labels = {
+  loss = {
     'loss': 'Validation loss, mean squared error per heatmap pixel',
     'skill': 'Validation skill, 1 - loss / loss of all zeros',
+  }
+  shown = 'loss' if len(widths) == 1 else 'skill'
+  labels = {
+    shown: loss[shown],
     convention: f'Validation {metric.name()} {convention}, %',
   }
-  del labels['skill' if len(widths) == 1 else 'loss']
   groups = comparison.by_seed(runs)
   by_people = len({run.config['batch_size'] for run in runs}) > 1
   title = 'Validation during training'
   if comparison.has_seeds(groups):
     title += ': means over seeds'
-  return plots.curves(
-    {
-      label: {
-        name: [
-          (step * (group[0].config['batch_size'] if by_people else 1), value)
-          for step, value in comparison.mean_validation(group, key)
-        ]
-        for name, group in groups.items()
-      }
-      for key, label in labels.items()
-    },
-    horizontal='people seen' if by_people else 'training step',
-    title=title,
-  )
+  panels = {
+    label: {
+      name: [
+        (step * (group[0].config['batch_size'] if by_people else 1), value)
+        for step, value in comparison.mean_validation(group, key)
+      ]
+      for name, group in groups.items()
+    }
+    for key, label in labels.items()
+  }
+  horizontal = 'people seen' if by_people else 'training step'
+  return plots.curves(panels, horizontal=horizontal, title=title)
 
 
 if __name__ == '__main__':
-  # Defined for the command alone: others have flags of the same names.
+  # Defined only for the command: other commands have flags of these names.
   flags.DEFINE_string('output', None, 'Folder to write to.')
   flags.DEFINE_string('save', None, 'Folder to write NAME.json of each run to.')
-  flags.DEFINE_bool('published', False, "Others' published results as well.")
+  flags.DEFINE_bool('published', False, 'Add published results of others.')
   flags.DEFINE_string('convention', 'all_joints', 'The total of the figures.')
   command.run(main)

@@ -1,16 +1,16 @@
-"""Scores files of predictions, ours or anyone's, against their people's truth.
+"""Scores files of predictions, ours or anyone's, against annotated people.
 
   python -m hg_jax.score PREDICTIONS... --annotations=valid.h5
   python -m hg_jax.score runs/adam16/predictions.h5 --annotations=data/mpii
   python -m hg_jax.score results.json --annotations=person_keypoints.json
 
-Predictions are px of the image, the people those of --split:
+Predictions are px of the image, for the people of --split:
 
   predictions.h5   as evaluation writes it: `joints`, `image`, `image_index`
                    and `person_index`; any of the people, in any order
   .h5, .mat        `preds`, people x K x 2 or 2 x K x people, of all people in
                    standard order; for MPII the 2,958 with K = 16
-  .json            COCO results: scored by COCO's average precision alone
+  .json            COCO results, scored only by COCO's average precision
 
 Axes: P people, n of them in a file, K joints.
 """
@@ -29,9 +29,10 @@ from hg_jax.base.command import run
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.evaluation import coco_truth, predictions
+from hg_jax.evaluation import results as results_lib
 from hg_jax.evaluation.predictions import Predictions
 from hg_jax.input import records
-from hg_jax.metrics import pck, pcp, tables
+from hg_jax.metrics import pck, tables
 from hg_jax.metrics.pck import Metric
 
 FLAGS = flags.FLAGS
@@ -51,7 +52,7 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'plot', None, 'Picture to write: PCK over the threshold, a line per file.'
   )
-  flags.DEFINE_bool('common', False, 'On the people that all files have.')
+  flags.DEFINE_bool('common', False, 'Score only people that all files have.')
   flags.DEFINE_bool('json', False, 'Print JSON: a list, an object per file.')
 
 
@@ -60,10 +61,10 @@ class Truth:
   """Annotated people and what they are scored by.
 
   Attributes:
-    name: who they are, for titles.
+    name: describes the people, for titles.
     people: P of them.
-    skeleton: of their joints.
-    coco_file: the COCO keypoints file that they are of, if any.
+    skeleton: their joints.
+    coco_file: the COCO keypoints file that they come from, if any.
   """
 
   name: str
@@ -81,22 +82,23 @@ def main(paths: list[str]) -> None:
     raise UserError('no file of predictions is given; see --help.')
   if not FLAGS.annotations:
     raise UserError('--annotations is missing; see --help.')
-  settings = {'category': FLAGS.category, 'metric': FLAGS.metric}
   are_results = {path.endswith('.json') for path in paths}
   if len(are_results) > 1:
     raise UserError(
-      'COCO results in .json and predictions in .h5 or .mat have other '
-      'numbers; score them apart.'
+      'COCO results in .json and predictions in .h5 or .mat are scored by '
+      'different numbers; score them separately.'
     )
   if True in are_results and (FLAGS.plot or FLAGS.common):
     raise UserError(
       '--plot and --common are for .h5 and .mat; COCO results in .json are '
-      'scored by average precision alone.'
+      'scored only by average precision.'
     )
   path = Path(FLAGS.annotations)
   if FLAGS['split'].present and not path.is_dir():
     raise UserError(f'--split is of a folder of prepared people, not {path}.')
-  truth = load_truth(path, FLAGS.split, **settings)
+  truth = load_truth(
+    path, FLAGS.split, category=FLAGS.category, metric=FLAGS.metric
+  )
   if True in are_results:
     results = [summarize_coco(path, truth) for path in paths]
   else:
@@ -117,12 +119,12 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
   """Reads annotated people of any form.
 
   Args:
-    path: of the annotations, or of a folder of prepared people.
-    split: of prepared people.
+    path: the annotations, or a folder of prepared people.
+    split: the split of prepared people.
     **settings: 'category' and 'metric' of a COCO keypoints file.
 
   Raises:
-    UserError: there is no such file, it is damaged or of another form.
+    UserError: the file does not exist, is damaged or of another form.
   """
   is_prepared = path.is_dir() and records.prepared(path)
   contents = None if is_prepared else forms.read_coco(path)
@@ -149,51 +151,25 @@ def load_truth(path: Path, split: str, **settings: str | None) -> Truth:
   )
 
 
-def _scores(
-  file: Predictions,
-  truth: Truth,
-  of: np.ndarray,  # bool[P], n people
-) -> tuple[pck.Counts, dict[str, np.ndarray]]:
-  """The counts, and the influences f64[n], of some people."""
-  joints, people, metric = file.joints[of], truth.people[of], truth.metric
-  counts = pck.count(
-    joints,
-    people.joints,
-    people.labeled,
-    people.visible,
-    people.reference,
-    thresholds=metric.thresholds,
-  )
-  correct = metric.correct(joints, people.joints, people.reference)
-  return counts, metric.influences(correct, people.scored())
-
-
 def summarize(file: Predictions, truth: Truth) -> dict:
-  """Returns all numbers of a file, in percent; see `Metric.summarize`."""
+  """Returns all scores of a file; see `results.Scores`."""
   has, metric = file.has(), truth.metric
-  counts, influences = _scores(file, truth, has)
-  summary = {
+  people, joints = truth.people[has], file.joints[has]
+  counts = results_lib.count(people, metric, joints)
+  return {
     'file': file.file,
-    'people': int(has.sum()),
-    'unscored': int((~truth.people[has].scored().any(axis=1)).sum()),
-    **metric.summarize(counts),
-    'standard_error': pck.standard_errors(influences),
+    **results_lib.summarize(people, truth.skeleton, joints, counts),
+    **coco_truth.summarize(
+      truth.coco_file, people, metric, joints, file.score[has]
+    ),
   }
-  joints, people = file.joints[has], truth.people[has]
-  if metric.kind == 'pck_torso':
-    limbs = truth.skeleton.limbs
-    summary['pcp'] = pcp.pcp(joints, people.joints, people.labeled, limbs)
-  oks = coco_truth.summarize(
-    truth.coco_file, people, metric, joints, file.score[has]
-  )
-  return summary | oks
 
 
 def summarize_coco(path: str, truth: Truth) -> dict:
   """Returns COCO's average precision of a file of COCO results.
 
   Raises:
-    UserError: the truth is not of COCO form, or these are not its results.
+    UserError: the truth is not a COCO file, or these are not its results.
   """
   if truth.coco_file is None:
     raise UserError(
@@ -206,7 +182,7 @@ def summarize_coco(path: str, truth: Truth) -> dict:
 
 
 def in_common(files: Sequence[Predictions]) -> list[Predictions]:
-  """Returns the files without the people that one of them lacks.
+  """Returns the files with only the people that all of them have.
 
   Raises:
     UserError: they have nobody in common.
@@ -219,21 +195,21 @@ def in_common(files: Sequence[Predictions]) -> list[Predictions]:
 
 
 def difference(first: Predictions, second: Predictions, truth: Truth) -> dict:
-  """`second` minus `first`, points of the totals, on the people both have.
+  """Returns `second` minus `first`, in points, on the people both have.
 
   The standard error is that of the paired difference.
 
   Raises:
     UserError: they have nobody in common.
   """
-  common = first.has() & second.has()
-  if not common.any():
-    raise UserError(f'{first.file} and {second.file} have nobody in common.')
-  metric = truth.metric
-  counts, moves = zip(
-    *(_scores(file, truth, common) for file in (first, second)), strict=True
+  pair, metric = in_common([first, second]), truth.metric
+  common = pair[0].has()
+  people, joints = truth.people[common], [each.joints[common] for each in pair]
+  before, after = (
+    metric.at(metric.totals, results_lib.count(people, metric, each))
+    for each in joints
   )
-  before, after = (metric.at(metric.totals, each) for each in counts)
+  moves = [results_lib.influences(people, metric, each) for each in joints]
   return {
     'from': first.file,
     'people': int(common.sum()),
@@ -248,7 +224,7 @@ def difference(first: Predictions, second: Predictions, truth: Truth) -> dict:
 
 
 def report(
-  results: Sequence[dict],  # of `summarize`
+  results: Sequence[dict],  # of `summarize` or `summarize_coco`
   truth: Truth,
 ) -> str:
   """Formats the tables of every file for a terminal."""
@@ -289,14 +265,13 @@ def plot(files: Sequence[Predictions], truth: Truth, path: Path) -> None:
   """
   from hg_jax.pictures import plots  # Matplotlib is slow to import.
 
-  if not path.suffix:
-    raise UserError(f'{path} is no picture; name it .png, .pdf or .svg.')
   metric = truth.metric
   counts = {
-    f'{file.file} ({file.has().sum():,} people)': _scores(
-      file, truth, file.has()
-    )[0]
+    f'{file.file} ({has.sum():,} people)': results_lib.count(
+      truth.people[has], metric, file.joints[has]
+    )
     for file in files
+    for has in [file.has()]
   }
   drawn = metric.totals[metric.curve]
   joints = sum(map(len, drawn.parts))
@@ -310,11 +285,10 @@ def plot(files: Sequence[Predictions], truth: Truth, path: Path) -> None:
     unit=metric.unit,
     title=f'{metric.name().partition("@")[0]} on the {truth.name}',
   )
-  try:
-    with system_errors(path):
-      plots.write(figure, path, dpi=150)
-  except ValueError as error:  # Matplotlib's, of a form that it lacks.
-    raise UserError(f'cannot write the picture {path}: {error}') from error
+  if path.suffix[1:] not in figure.canvas.get_supported_filetypes():
+    raise UserError(f'{path} is not a picture; name it .png, .pdf or .svg.')
+  with system_errors(path):
+    plots.write(figure, path, dpi=150)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
-"""Finished runs side by side, as a page of tables.
+"""Compares finished runs: groups over seeds, and a page of tables.
 
-Runs that differ in the seed alone are a group, with one name.
+Runs that differ only in the seed are a group, with one name.
 """
 
 import json
@@ -9,18 +9,23 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
-from hg_jax.comparison import finished
 from hg_jax.comparison.finished import Run
 from hg_jax.evaluation import results as results_lib
 from hg_jax.metrics import pck
 from hg_jax.metrics.pck import Metric
 
+Groups = Mapping[str, Sequence[Run]]  # by name
+
 
 def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
-  """Lists all numbers, and the settings that differ, for readers."""
+  """Writes all numbers, and the settings that differ, as Markdown.
+
+  A number that a run does not have, or that is not finite, leaves a gap.
+  """
   metric = pck.create_metric(runs[0].skeleton)
   groups = by_seed(runs)
   parts = [
@@ -29,7 +34,8 @@ def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
     'standard error.',
     _scores(runs, metric),
     '\n'.join(f'- `{name}`: {t.source}' for name, t in metric.totals.items()),
-    *_compared(groups, metric),
+    *_differences(groups, metric),
+    *_over_seeds(groups, metric),
     '## Settings that differ',
     _settings(groups),
     '## all_joints after each stack',
@@ -41,7 +47,7 @@ def markdown(runs: Sequence[Run], published: Sequence[Mapping]) -> str:
 
 
 def people_of(runs: Sequence[Run]) -> str:
-  """Says who the runs were scored on, for titles."""
+  """Describes the people that the runs were scored on, for titles."""
   first = runs[0].results
   return f'{first["people"]:,} people of the {first["split"]} split'
 
@@ -49,14 +55,15 @@ def people_of(runs: Sequence[Run]) -> str:
 def _scores(runs: Sequence[Run], metric: Metric) -> str:
   rows = []
   for results in (run.results for run in runs):
-    errors, fine = results['standard_error'], f'at_{metric.fine:g}'
+    errors = results.get('standard_error', {})
+    fine = results.get(f'totals_at_{metric.fine:g}', {})
     row = {name: _number(x) for name, x in results['groups'].items()}
     row |= {
-      name: f'{_number(total)} ± {_number(errors[name])}'
+      name: f'{_number(total)} ± {_number(errors.get(name))}'
       for name, total in results['totals'].items()
     }
     row |= {
-      f'{name} at {metric.fine:g}': _number(results[f'totals_{fine}'][name])
+      f'{name} at {metric.fine:g}': _number(fine.get(name))
       for name in dict.fromkeys(['all_joints', metric.curve])
     }
     row |= {
@@ -64,51 +71,28 @@ def _scores(runs: Sequence[Run], metric: Metric) -> str:
       for name, x in results.get('oks', {}).items()
       if x is not None
     }
-    row |= {'AUC': _number(results['auc']), 'step': f'{results["step"]:,}'}
+    row |= {'AUC': _number(results.get('auc')), 'step': f'{results["step"]:,}'}
     rows.append(row)
   columns = list(dict.fromkeys(name for row in rows for name in row))
-  lines = [
-    [run.name, *(row.get(name, '') for name in columns)]
-    for run, row in zip(runs, rows, strict=True)
-  ]
-  return _table(['run', *columns], lines)
+  return _table(
+    ['run', *columns],
+    [
+      [run.name, *(row.get(name, '') for name in columns)]
+      for run, row in zip(runs, rows, strict=True)
+    ],
+  )
 
 
-def _compared(groups: Mapping[str, Sequence[Run]], metric: Metric) -> list[str]:
-  """Differences over people, and over seeds, where there are such."""
-  parts = []
-  with_hits = {
+def _differences(groups: Groups, metric: Metric) -> list[str]:
+  """Differences to the first group, for groups with the hits of each person."""
+  groups = {
     name: group
     for name, group in groups.items()
     if all('hits' in run.results for run in group)
   }
-  over_seeds = has_seeds(groups)
-  if len(with_hits) > 1:
-    note = (
-      'Points, of means over seeds. The first ± is the standard error over '
-      "people, of the paired difference of each person's mean over seeds; the "
-      'second, where both have several seeds, is the standard error over '
-      'seeds, of the difference of the two means.'
-      if over_seeds
-      else 'Points; ± is the standard error of the paired difference over '
-      'people.'
-    )
-    parts += [
-      f'## Minus {next(iter(with_hits))}, on the same people',
-      note,
-      _differences(with_hits, metric),
-    ]
-  if over_seeds:
-    parts += [
-      '## Over seeds',
-      'Means; ± is the standard deviation over seeds.',
-      _over_seeds(groups, metric),
-    ]
-  return parts
-
-
-def _differences(groups: Mapping[str, Sequence[Run]], metric: Metric) -> str:
-  (_, first), *others = groups.items()
+  if len(groups) < 2:
+    return []
+  (first_name, first), *others = groups.items()
   first_moves = _mean_influences(first, metric)
   rows = []
   for name, group in others:
@@ -117,17 +101,26 @@ def _differences(groups: Mapping[str, Sequence[Run]], metric: Metric) -> str:
       {total: moves[total] - first_moves[total] for total in metric.totals}
     )
     cells = [
-      _difference(*(totals(runs, total) for runs in (group, first)), error)
+      _difference(totals(group, total), totals(first, total), error)
       for total, error in errors.items()
     ]
     rows.append([name, *cells])
-  return _table(['run', *metric.totals], rows)
+  note = (
+    'Points, of means over seeds. The first ± is the standard error over '
+    "people, of the paired difference of each person's mean over seeds; the "
+    'second, where both have several seeds, is the standard error over '
+    'seeds, of the difference of the two means.'
+    if has_seeds(groups)
+    else 'Points; ± is the standard error of the paired difference over people.'
+  )
+  title = f'## Minus {first_name}, on the same people'
+  return [title, note, _table(['run', *metric.totals], rows)]
 
 
 def _mean_influences(
   group: Sequence[Run], metric: Metric
 ) -> dict[str, np.ndarray]:  # f64[P], points
-  """Each person's influence on the means over the runs of a group."""
+  """Returns each person's influence on the means over the runs of a group."""
   hits = [results_lib.unpack_hits(run.results, run.skeleton) for run in group]
   moves = [metric.influences(each, each['scored']) for each in hits]
   return {
@@ -153,17 +146,17 @@ def _difference(
 
 
 def by_seed(runs: Sequence[Run]) -> dict[str, list[Run]]:
-  """Puts the runs together that differ in the seed alone.
+  """Groups the runs that differ only in the seed.
 
   Returns:
-    The groups by name: of one run its own name, of several what their names
-    share, without the folder and the word seed.
+    The groups by name. The name of a group of one is the run's. The name of
+    several is what their names share, without the folder and the word seed.
   """
   by_config = {}
   for run in runs:
     config = {key: v for key, v in run.config.items() if key != 'seed'}
     key, n = json.dumps(config, sort_keys=True), 0
-    # A seed that comes again differs in something else, such as the commit.
+    # Two runs of one seed differ in something else, such as the commit.
     while run.config['seed'] in _seeds(by_config.get((key, n), [])):
       n += 1
     by_config.setdefault((key, n), []).append(run)
@@ -183,31 +176,34 @@ def by_seed(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _shared_name(names: Sequence[str]) -> str:
-  """'rmsprop8' of rmsprop8_seed10 and rmsprop8_seed11."""
+  """Returns 'rmsprop8' for rmsprop8_seed10 and rmsprop8_seed11."""
   if len(names) == 1:
     return names[0]
   return re.sub(r'[\W_]*(seed[\W_]*\d*)?$', '', os.path.commonprefix(names))
 
 
-def has_seeds(groups: Mapping[str, Sequence[Run]]) -> bool:
+def has_seeds(groups: Groups) -> bool:
   """Whether a group has several runs, so that there are means over seeds."""
   return any(len(group) > 1 for group in groups.values())
 
 
+def _seeds(group: Sequence[Run]) -> list[int]:
+  return [run.config['seed'] for run in group]
+
+
 def totals(group: Sequence[Run], name: str) -> list[float | None]:
-  """A total of each run, in percent."""
-  return [run.results['totals'][name] for run in group]
+  """Returns one total of each run, in percent."""
+  return [run.results['totals'].get(name) for run in group]
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-  """The mean, or None where one of the values is."""
+  """Returns the mean; None if one of the values is None."""
   values = list(values)
   return None if None in values else float(np.mean(values))
 
 
-def deviation(values: Iterable[float | None]) -> float | None:
-  """The standard deviation over seeds; None for one, or where one is None."""
-  values = list(values)
+def deviation(values: Sequence[float | None]) -> float | None:
+  """Returns the standard deviation over seeds; None if it is not defined."""
   if None in values or len(values) == 1:
     return None
   return float(np.std(values, ddof=1))
@@ -216,8 +212,10 @@ def deviation(values: Iterable[float | None]) -> float | None:
 def mean_validation(
   group: Sequence[Run], key: str
 ) -> list[tuple[int, float | None]]:
-  """A score of validation by step, the mean of the runs where all have it."""
-  by_step = [{row['step']: row[key] for row in run.validation} for run in group]
+  """Returns a validation score's mean at each step that all the runs have."""
+  by_step = [
+    {row['step']: row.get(key) for row in run.validation} for run in group
+  ]
   return [
     (step, mean(scores[step] for scores in by_step))
     for step in by_step[0]
@@ -225,8 +223,14 @@ def mean_validation(
   ]
 
 
-def _settings(groups: Mapping[str, Sequence[Run]]) -> str:
-  changed = finished.differences([group[0] for group in groups.values()])
+def setting_differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
+  """Returns the settings that differ, with the value of each run."""
+  values = {key: [run.config[key] for run in runs] for key in runs[0].config}
+  return {key: row for key, row in values.items() if row != [row[0]] * len(row)}
+
+
+def _settings(groups: Groups) -> str:
+  changed = setting_differences([group[0] for group in groups.values()])
   seeds = [', '.join(map(str, _seeds(group))) for group in groups.values()]
   changed |= {'seed': seeds} if len(set(seeds)) > 1 else {}
   rows = [
@@ -238,16 +242,13 @@ def _settings(groups: Mapping[str, Sequence[Run]]) -> str:
   return 'None but the seed.' if has_seeds(groups) else 'None.'
 
 
-def _seeds(group: Sequence[Run]) -> list[int]:
-  return [run.config['seed'] for run in group]
-
-
-def _by_stack(groups: Mapping[str, Sequence[Run]]) -> str:
+def _by_stack(groups: Groups) -> str:
   rows = []
   for name, group in groups.items():
     stacks = zip(*(run.results['stacks'] for run in group), strict=True)
     means = (
-      mean(stack['totals']['all_joints'] for stack in each) for each in stacks
+      mean(stack['totals'].get('all_joints') for stack in each)
+      for each in stacks
     )
     rows.append([name, *map(_number, means)])
   width = max(map(len, rows))
@@ -255,7 +256,9 @@ def _by_stack(groups: Mapping[str, Sequence[Run]]) -> str:
   return _table(['run', *(f'{n}' for n in range(1, width))], rows)
 
 
-def _over_seeds(groups: Mapping[str, Sequence[Run]], metric: Metric) -> str:
+def _over_seeds(groups: Groups, metric: Metric) -> list[str]:
+  if not has_seeds(groups):
+    return []
   rows = []
   for name, group in groups.items():
     row = [name, ', '.join(map(str, _seeds(group)))]
@@ -266,7 +269,11 @@ def _over_seeds(groups: Mapping[str, Sequence[Run]], metric: Metric) -> str:
         _number(mean(values)) + ('' if spread is None else f' ± {spread:.2f}')
       )
     rows.append(row)
-  return _table(['run', 'seeds', *metric.totals], rows)
+  return [
+    '## Over seeds',
+    'Means; ± is the standard deviation over seeds.',
+    _table(['run', 'seeds', *metric.totals], rows),
+  ]
 
 
 def _published(published: Sequence[Mapping]) -> str:
@@ -283,7 +290,7 @@ def _published(published: Sequence[Mapping]) -> str:
 
 
 def _number(value: float | None) -> str:
-  return '' if value is None else f'{value:.2f}'
+  return '' if value is None or not math.isfinite(value) else f'{value:.2f}'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,58 +1,62 @@
-"""Finished runs and published results, as `compare` sets them side by side.
+"""Reads finished runs and published results, and saves runs as small files.
 
-A run is a workdir with `config.json`, `metrics.jsonl` and `results.json`, or
-what `save` made of it: a small file with all that a comparison needs.
+A run is a folder with `config.json`, `metrics.jsonl` and `results.json`, or
+the small file that `save` makes of it.
 """
 
-import base64
 import csv
 import dataclasses
 import json
-import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from hg_jax.base import config as config_lib
-from hg_jax.base import files
+from hg_jax.base import files, typed_json
 from hg_jax.base import skeleton as skeleton_lib
 from hg_jax.base.config import Config
-from hg_jax.base.errors import UserError, cannot_be_read
+from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 from hg_jax.evaluation import results as results_lib
-from hg_jax.metrics import pck
+from hg_jax.evaluation.results import Results
 from hg_jax.run import run_config, writer
 
 _ROWS = 100  # of a saved run's validation
-# What reading a damaged file raises, or one of another form.
-_DAMAGED = (
-  AttributeError,
-  LookupError,
-  TypeError,
-  ValueError,
-  zlib.error,
-)
+
+# A validation of metrics.jsonl: its `step`, its `kind` and its scores by name.
+Row = dict[str, int | float | Literal['valid'] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-  """What a workdir or a saved file says about a run.
+  """A finished run.
 
   Attributes:
-    name: the folder's or file's own, or its path where names are not unique.
+    name: the name of its folder or file; the path where names are not unique.
     config: each setting by its dotted name.
-    skeleton: of its joints, which names the metric.
-    results: as evaluation wrote `results.json`.
-    validation: the rows of `metrics.jsonl` of a validation, by rising step.
+    skeleton: its joints, and the metric.
+    results: the contents of `results.json`.
+    validation: the rows of the validations, by rising step.
   """
 
   name: str
-  config: dict
+  config: dict[str, Any]
   skeleton: Skeleton
-  results: dict
-  validation: list[dict]
+  results: Results
+  validation: list[Row]
+
+
+class _Saved(Struct):
+  """The contents of a file that `save` writes."""
+
+  config: dict[str, Any]
+  skeleton: dict[str, Any]
+  results: Results
+  validation: Annotated[list[Row], Meta(min_length=1)]
 
 
 def load(paths: Sequence[str]) -> list[Run]:
@@ -71,32 +75,34 @@ def load(paths: Sequence[str]) -> list[Run]:
   if len(set(names)) < len(names):
     names = [str(folder) for folder in folders]
   runs = [
-    _load(folder, name) for folder, name in zip(folders, names, strict=True)
+    _load_saved(path, name) if path.suffix == '.json' else _load(path, name)
+    for path, name in zip(folders, names, strict=True)
   ]
-  first = runs[0]
   for run in runs[1:]:
-    if first.skeleton.metric != run.skeleton.metric:
-      raise UserError(
-        f'{first.name} is scored by {first.skeleton.metric}, {run.name} by '
-        f'{run.skeleton.metric}; these numbers do not compare.'
-      )
-    for what in ('split', 'people', 'groups', 'people_id'):
-      a, b = (
-        ', '.join(value) if isinstance(value, dict) else value
-        for value in (each.results.get(what) for each in (first, run))
-      )
-      # Results did not always have `people_id`.
-      if a != b and None not in (a, b):
-        raise UserError(
-          f'{first.name} and {run.name} were scored on different people or '
-          f'joints ({what} {a} and {b}); evaluate both on the same.'
-        )
+    _require_comparable(runs[0], run)
   return runs
 
 
+def _require_comparable(first: Run, run: Run) -> None:
+  if first.skeleton.metric != run.skeleton.metric:
+    raise UserError(
+      f'{first.name} is scored by {first.skeleton.metric}, {run.name} by '
+      f'{run.skeleton.metric}; these numbers do not compare.'
+    )
+  for what in ('split', 'people', 'groups', 'people_id'):
+    a, b = (
+      ', '.join(value) if isinstance(value, dict) else value
+      for value in (each.results.get(what) for each in (first, run))
+    )
+    # Older results have no `people_id`.
+    if a != b and None not in (a, b):
+      raise UserError(
+        f'{first.name} and {run.name} were scored on different people or '
+        f'joints ({what} {a} and {b}); evaluate both on the same.'
+      )
+
+
 def _load(folder: Path, name: str) -> Run:
-  if folder.suffix == '.json':
-    return _load_saved(folder, name)
   if not folder.is_dir():
     raise UserError(f"{folder} is not a folder; name a run's workdir.")
   path = folder / 'results.json'
@@ -105,82 +111,56 @@ def _load(folder: Path, name: str) -> Run:
       f'{folder} has no results.json; evaluate the run first, with --mode='
       f'evaluate --workdir={folder}.'
     )
-  try:
-    skeleton = run_config.load_skeleton(folder)
-    results = files.read_json(path)
-    _check_results(results, skeleton)
-    # Those of the weights before averaging, which nobody compares.
-    results.get('without_averaging', {}).pop('hits', None)
-    rows = writer.read_metrics(folder / 'metrics.jsonl')
-    # A resumed run may repeat a step.
-    rows = {row['step']: row for row in rows if row['kind'] == 'valid'}
-    _check_validation(list(rows.values()), skeleton)
-    config = run_config.load(folder)
-  except OSError as error:
-    raise cannot_be_read(error.filename, error) from error
-  except _DAMAGED as error:
-    raise UserError(
-      f'{folder} is damaged, or of another version of hg_jax ({error}).'
-    ) from error
+  results = typed_json.decode(typed_json.read(path), Results, path)
+  # A resumed run may repeat a step.
+  rows = {
+    row['step']: row
+    for row in writer.read_metrics(folder / 'metrics.jsonl')
+    if row['kind'] == 'valid'
+  }
   if not rows:
     raise UserError(f'{folder} has no validation; train to the first one.')
+  skeleton = run_config.load_skeleton(folder)
   return Run(
     name=name,
-    config=_lists(config),
+    config=_as_json(run_config.load(folder)),
     skeleton=skeleton,
-    results=results,
+    results=_checked(path, results, skeleton),
     validation=[rows[step] for step in sorted(rows)],
   )
 
 
-def _lists(config: Config) -> dict[str, Any]:
-  """The settings by dotted name, with lists as a saved run has them."""
+def _load_saved(path: Path, name: str) -> Run:
+  saved = typed_json.decode(typed_json.read(path), _Saved, path)
+  try:
+    skeleton = skeleton_lib.from_json(saved.skeleton)
+    rows = sorted(saved.validation, key=lambda row: row['step'])
+  except (LookupError, ValueError) as error:
+    raise UserError(f'{path} cannot be read ({error}).') from error
+  return Run(
+    name=name,
+    # A run saved before a setting existed has its default.
+    config=_as_json(Config()) | saved.config,
+    skeleton=skeleton,
+    results=_checked(path, saved.results, skeleton),
+    validation=rows,
+  )
+
+
+def _as_json(config: Config) -> dict[str, Any]:
+  """The settings by dotted name, with lists in the place of tuples."""
   return json.loads(json.dumps(config_lib.flat(config)))
 
 
-def _check_results(results: dict[str, Any], skeleton: Skeleton) -> None:
-  """Raises one of `_DAMAGED` where a comparison would miss a result."""
-  metric = pck.create_metric(skeleton)
-  fine = f'totals_at_{metric.fine:g}'
-  wanted = ('step', 'split', 'people', 'totals', 'groups', 'stacks')
-  wanted += ('standard_error', fine, 'auc')
-  if missing := [key for key in wanted if key not in results]:
-    raise LookupError(f'the results lack {", ".join(missing)}')
-  for key in ('step', 'people'):
-    if type(results[key]) is not int:
-      raise ValueError(f'{key} is {results[key]!r}')
-  if not isinstance(results['split'], str):
-    raise ValueError(f'split is {results["split"]!r}')
-  _check_numbers(results, ['auc'])
-  _check_numbers(results['groups'], results['groups'])
-  for key in ('totals', 'standard_error'):
-    _check_numbers(results[key], metric.totals)
-  _check_numbers(results[fine], ['all_joints', metric.curve])
-  for stack in results['stacks']:
-    _check_numbers(stack['totals'], ['all_joints'])
-  _check_numbers(results.get('oks', {}), results.get('oks', {}))
+def _checked(path: Path, results: Results, skeleton: Skeleton) -> Results:
+  """Returns the results without what nobody compares."""
+  results.get('without_averaging', {}).pop('hits', None)
   if 'hits' in results:
-    hits = results_lib.unpack_hits(results, skeleton)
-    if missing := {'below', 'within', 'scored'} - hits.keys():
-      raise LookupError(f'the hits lack {", ".join(sorted(missing))}')
-
-
-def _check_validation(rows: list[dict], skeleton: Skeleton) -> None:
-  """Raises one of `_DAMAGED` where a curve would miss a value."""
-  numbers = ['loss', 'skill', *pck.create_metric(skeleton).totals]
-  for row in rows:
-    if type(row['step']) is not int:
-      raise ValueError(f'a validation is of step {row["step"]!r}')
-    _check_numbers(row, numbers)
-
-
-def _check_numbers(values: dict[str, Any], names: Iterable[str]) -> None:
-  for name in names:
-    value = values[name]
-    if type(value) not in (int, float, type(None)):
-      raise ValueError(f'{name} is {value!r}, not a number')
-    if value is not None and not math.isfinite(value):
-      raise ValueError(f'{name} is {value}')
+    try:
+      results_lib.unpack_hits(results, skeleton)
+    except (LookupError, TypeError, ValueError, zlib.error) as error:
+      raise UserError(f'{path} cannot be read (hits: {error}).') from error
+  return results
 
 
 def save(runs: Sequence[Run], folder: Path) -> list[Path]:
@@ -204,53 +184,12 @@ def save(runs: Sequence[Run], folder: Path) -> list[Path]:
   folder.mkdir(parents=True, exist_ok=True)
   for run, path in zip(runs, paths, strict=True):
     every = -(-len(run.validation) // _ROWS)
-    fields = dataclasses.asdict(run)
-    fields['validation'] = run.validation[::-1][::every][::-1]
-    if 'hits' in run.results:
-      fields['results']['hits'] = _compress(run.results['hits'])
-    files.write(path, json.dumps(fields) + '\n')
+    kept = {'validation': run.validation[::-1][::every][::-1]}
+    files.write(path, json.dumps(dataclasses.asdict(run) | kept) + '\n')
   return paths
 
 
-def _load_saved(path: Path, name: str) -> Run:
-  try:
-    fields = files.read_json(path)
-    fields['skeleton'] = skeleton_lib.from_json(fields['skeleton'])
-    run = Run(**fields | {'name': name})
-    if 'zlib' in run.results.get('hits', {}):
-      run.results['hits'] = _decompress(run.results['hits'])
-    _check_results(run.results, run.skeleton)
-    if not run.validation:
-      raise ValueError('it has no validation')
-    _check_validation(run.validation, run.skeleton)
-    # A run saved before there was a setting has its default.
-    return dataclasses.replace(run, config=_lists(Config()) | run.config)
-  except OSError as error:
-    raise cannot_be_read(error.filename, error) from error
-  except _DAMAGED as error:
-    raise UserError(
-      f'{path} is not what `compare --save` writes ({error}).'
-    ) from error
-
-
-def _compress(hits: dict[str, str]) -> dict[str, str | list[str]]:
-  """What `pack_hits` returned, in half the space or less."""
-  # Together, for they are much alike.
-  together = b''.join(map(base64.b64decode, hits.values()))
-  text = base64.b64encode(zlib.compress(together, 9)).decode()
-  return {'names': list(hits), 'zlib': text}
-
-
-def _decompress(hits: dict[str, str | list[str]]) -> dict[str, str]:
-  together = zlib.decompress(base64.b64decode(hits['zlib']))
-  size = len(together) // len(hits['names'])
-  return {
-    name: base64.b64encode(together[n * size : (n + 1) * size]).decode()
-    for n, name in enumerate(hits['names'])
-  }
-
-
-def load_published() -> list[dict]:
+def load_published() -> list[dict[str, Any]]:
   """Reads `published.csv`: text as it is, numbers in percent or None."""
   text = (resources.files('hg_jax.comparison') / 'published.csv').read_text()
   words = ('name', 'convention', 'split', 'source', 'note')
@@ -261,9 +200,3 @@ def load_published() -> list[dict]:
     }
     for row in csv.DictReader(text.splitlines())
   ]
-
-
-def differences(runs: Sequence[Run]) -> dict[str, list]:
-  """The settings that differ, with a value per run."""
-  values = {key: [run.config[key] for run in runs] for key in runs[0].config}
-  return {key: row for key, row in values.items() if row != [row[0]] * len(row)}

@@ -7,7 +7,7 @@ import numpy as np
 
 from hg_jax.annotations import forms
 from hg_jax.annotations.people import People
-from hg_jax.base import files
+from hg_jax.base import typed_json
 from hg_jax.base.errors import UserError
 from hg_jax.input import records
 from hg_jax.metrics import oks
@@ -15,7 +15,7 @@ from hg_jax.metrics.pck import Metric
 
 
 def file_of(data_dir: Path, split: str, metric: Metric) -> Path | None:
-  """Returns the COCO file that a split was prepared from, if it was one."""
+  """Returns the COCO file that a split was prepared from; None if another."""
   source = records.source(data_dir)
   name = 'validation' if split == 'valid' else 'annotations'
   path = Path(source.get(name, source['annotations']))
@@ -30,17 +30,10 @@ def average_precision(
   joints: np.ndarray,  # f32[P, K, 2] px of the images
   score: np.ndarray,  # f32[P, K]
 ) -> dict[str, float | None]:
-  """Returns COCO's ten numbers for people whose boxes were given.
+  """Returns COCO's ten numbers for predictions of people with given boxes.
 
-  A person's score, which ranks the people of an image, is their joints' mean.
-  Images without people are left out.
-
-  Args:
-    path: a COCO keypoints file.
-    people: P of its people.
-    metric: has the joints' sigmas.
-    joints: the predictions.
-    score: of the predictions.
+  A person's score, which ranks the people of an image, is the mean over the
+  joints. Images without people are left out.
 
   Raises:
     UserError: the file has other people, or pycocotools is not installed.
@@ -80,9 +73,9 @@ def summarize(
   joints: np.ndarray,  # f32[P, K, 2] px of the images
   score: np.ndarray,  # f32[P, K]
 ) -> dict[str, Any]:
-  """Returns `average_precision` as 'oks', or 'oks_missing', which says why.
+  """Returns `average_precision` as 'oks', or the reason as 'oks_missing'.
 
-  The other numbers are not to be lost for want of this one.
+  A file that has changed must not cost the other scores.
   """
   if path is None:
     return {}
@@ -95,39 +88,30 @@ def summarize(
 def of_results(
   path: Path, results: Path, people: People, metric: Metric
 ) -> dict[str, float | None]:
-  """Returns COCO's ten numbers of a file of COCO results, over all images.
+  """Returns COCO's ten numbers for a file of COCO results, over all images.
 
   Args:
     path: a COCO keypoints file.
-    results: a list of objects with `image_id`, `category_id`, `keypoints` and
-      `score`; those of other categories are left out.
-    people: those of the category that counts.
+    results: a list of `oks.Result`; other categories are left out.
+    people: the people of the category that counts.
     metric: has the joints' sigmas.
 
   Raises:
-    UserError: they are not COCO results of these images, or pycocotools is
-      not installed.
+    UserError: the results are not of these images, or pycocotools is not
+      installed.
   """
   contents = _contents(path)
-  try:
-    found = files.read_json(results)
-  except (OSError, ValueError) as error:
-    raise UserError(f'{results} cannot be read: {error}.') from error
-  if not isinstance(found, list) or not all(isinstance(r, dict) for r in found):
-    raise UserError(f'{results} is not COCO results: a list of objects.')
+  found = typed_json.decode(typed_json.read(results), list[oks.Result], results)
   someone = contents['annotations'][people.person_index[0]]
   category = someone.get('category_id')
-  if found and all(r.get('category_id', category) != category for r in found):
+  if found and all(r['category_id'] != category for r in found):
     raise UserError(
       f'{results} has no results of category {category!r}, which the people '
       f'are, but of {found[0]["category_id"]!r}.'
     )
   try:
     return oks.average_precision(
-      contents,
-      found,
-      category=category,
-      sigmas=metric.sigmas,
+      contents, found, category=category, sigmas=metric.sigmas
     )
   except UserError as error:
     raise UserError(f'{results}: {error}') from error
@@ -136,7 +120,7 @@ def of_results(
 def _contents(path: Path) -> dict[str, Any]:
   file = forms.read_coco(path)
   if file is None:
-    raise UserError(f'{path} is not there, or not COCO keypoints JSON.')
+    raise UserError(f'{path} does not exist, or is not COCO keypoints JSON.')
   return file.truth()
 
 

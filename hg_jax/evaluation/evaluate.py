@@ -1,8 +1,8 @@
 """Evaluates a network on a whole split.
 
 Every person is counted once, without augmentation and with the running batch
-statistics, whatever the batch size and the number of devices. Several
-processes take the batches in turn, and all get the results.
+statistics, whatever the batch size and the number of devices. Processes
+share the batches, and each gets all results.
 Axes: B batch, P people, S input px, H heatmap px, N stacks, K joints.
 """
 
@@ -32,15 +32,15 @@ from hg_jax.run import processes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Results:
-  """What a network scores on a split.
+  """The results of a network on a split.
 
   Attributes:
-    metric: what it is scored by.
+    metric: the metric of the counts.
     counts: N of them, one for each stack.
     loss: f64[N], each stack's mean squared error, without the flip test.
     zero_loss: the mean squared error of the all-zero prediction.
     joints: f32[P, K, 2], the last stack's predictions, px of the image.
-    score: f32[P, K], the heatmaps' values there.
+    score: f32[P, K], the heatmaps' values at the joints.
   """
 
   metric: Metric
@@ -51,7 +51,7 @@ class Results:
   score: np.ndarray
 
   def summary(self) -> dict[str, float]:
-    """The numbers to watch while training; totals in percent."""
+    """Returns the numbers to watch in training; totals in percent."""
     totals = self.metric.at(self.metric.totals, self.counts[-1])
     loss = float(self.loss.mean())
     return {'loss': loss, 'skill': 1 - loss / self.zero_loss, **totals}
@@ -62,7 +62,7 @@ class Interrupted(Exception):
 
 
 def require_scored(crops: Crops) -> None:
-  """Refuses validation people of whom no joint can be scored.
+  """Refuses validation people without a joint that can be scored.
 
   Raises:
     UserError: no joint is labeled, or nobody's reference could be measured.
@@ -82,7 +82,7 @@ class Evaluator:
 
   Attributes:
     crops: the people of the split.
-    metric: what they are scored by.
+    metric: the metric of their joints.
   """
 
   def __init__(self, model: StackedHourglass, config: Config, crops: Crops):
@@ -117,13 +117,13 @@ class Evaluator:
     """Evaluates the network with these weights.
 
     Args:
-      variables: NumPy arrays, or jax's of this process.
+      variables: arrays of NumPy, or of JAX on this process's devices.
       stopped: called after each batch; True ends the evaluation.
 
     Raises:
-      Interrupted: in all processes, if `stopped` was True in one.
+      Interrupted: in all processes, if `stopped` returned True in one.
     """
-    # Their mesh may be that of all processes.
+    # The arrays may lie on the mesh of all processes.
     variables = jax.device_put(jax.device_get(variables), self._replicated)
     outputs = self._run_batches(variables, stopped)
     if processes.all_gather(np.int32(stopped())).any():
@@ -159,7 +159,7 @@ class Evaluator:
       for batch in self._batches():
         batch = jax.device_put(batch, self._shared)
         outputs.append(self._step(variables, batch))
-        # Fetch one batch late, so that the devices are never idle.
+        # Fetch the previous batch, so that the devices are never idle.
         if len(outputs) > 1:
           outputs[-2] = jax.device_get(outputs[-2])
           bar.update(people)
@@ -168,7 +168,7 @@ class Evaluator:
     return jax.device_get(outputs)
 
   def _batches(self) -> Iterator[dict[str, Any]]:
-    """Yields as many batches in every process; the last may be padding."""
+    """Yields equally many batches in every process; some may be padding."""
     count = jax.process_count()
     turns = -(-len(self.crops) // (count * self._batch_size))
     numbers = range(jax.process_index(), turns * count, count)

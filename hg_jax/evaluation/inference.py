@@ -1,4 +1,4 @@
-"""From inputs to joints: what evaluation, prediction and export share.
+"""Turns images into joints, for evaluation, prediction and export.
 
 Axes: B batch, S input px, H = S // 4 heatmap px, N stacks, K joints.
 """
@@ -28,11 +28,11 @@ def infer(
   *,
   flip: Sequence[int] | None,
 ) -> tuple[jax.Array, jax.Array]:  # f32[B, N, H, H, K] twice
-  """The network's heatmaps, and those to decode.
+  """Returns the network's heatmaps, and the heatmaps to decode.
 
-  With the skeleton's `flip` the latter are the mean of the network's answer
-  and of its answer to the mirrored image, mirrored back (SPEC 4.1); with None
-  they are the same.
+  With the skeleton's `flip`, the second are the mean of the network's output
+  and of its output for the mirrored image, mirrored back (SPEC 4.1). With
+  None, both are the same.
   """
   if flip is None:
     plain = apply(model, variables, image)
@@ -51,10 +51,11 @@ def apply(
   variables: dict[str, Any],
   image: jax.Array,  # u8[B, S, S, 3] RGB
 ) -> jax.Array:  # f32[B, N, H, H, K]
-  """The network's heatmaps.
+  """Returns the network's heatmaps.
 
-  A CPU takes as many images at a time as its caches hold numbers of: 256
-  features at 256 px, one image at a time, take two thirds of the time.
+  A CPU computes a few images at a time, so that their features fit into its
+  caches: 256 features at 256 px, one image at a time, take two thirds of the
+  time.
   """
   whole = partial(model.apply, variables, train=False)
   batch, at_once = image.shape[0], _at_once(model, image)
@@ -68,9 +69,9 @@ def apply(
 
 
 def _at_once(model: StackedHourglass, image: jax.Array) -> int:
-  """How many images to take at a time; 0 if that is not known here."""
+  """Returns how many images to compute at a time; 0 if not known here."""
   if jax.device_count() > 1 or not isinstance(image.shape[0], int):
-    return 0  # Devices share the batch, or an exported function has any.
+    return 0  # Devices share the batch, or an exported function takes any.
   _, height, width, _ = image.shape
   widest = height * width // 4 * model.features // 2  # in the stem
   return max(1, 2**21 // widest)
@@ -84,11 +85,11 @@ def predict(
   flip: Sequence[int] | None,
   decoding: str,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """The person in the middle of each image.
+  """Finds the joints of the person in the middle of each image.
 
   Returns:
     The joints, f32[B, K, 2] px of the images; their scores, f32[B, K], the
-    heatmaps' values there; and the heatmaps, f32[B, H, H, K].
+    heatmaps' values at the joints; and the heatmaps, f32[B, H, H, K].
   """
   _, averaged = infer(model, variables, image, flip=flip)
   joints, scores = heatmaps.decode(averaged[:, -1], decoding=decoding)
@@ -98,13 +99,14 @@ def predict(
 def load_variables(
   workdir: Path, config: Config, which: str, *, ema: bool | None = None
 ) -> tuple[int, dict[str, Any]]:
-  """The step and the weights of a checkpoint.
+  """Returns the step and the weights of a checkpoint.
 
   Args:
     workdir: the run's folder.
-    config: the run's.
+    config: the run's config.
     which: 'best', 'latest' or a step.
-    ema: take their moving average; by default, if the run keeps it.
+    ema: whether to return the moving average of the weights; by default, if
+      the run keeps one.
 
   Raises:
     UserError: there is no such checkpoint, or it is of another network.
@@ -125,13 +127,13 @@ def load_variables(
       try:
         return _first_whole(checkpoints, steps, like, ema=ema)
       except integrity.Deleted:
-        continue  # By the run, which trains and has a later one.
+        continue  # The run is training and has saved a later one.
 
 
 def _candidates(
   workdir: Path, checkpoints: checkpoint.Checkpoints, which: str
 ) -> list[int]:
-  """Returns the step asked for, then those that will do if it is damaged."""
+  """Returns the step asked for, then those to use if it is damaged."""
   steps = checkpoints.steps()
   if not steps:
     raise UserError(f'{workdir} holds no checkpoint; train there first.')

@@ -1,4 +1,4 @@
-"""Files of predictions: ours are written and read, others' are read.
+"""Writes predictions.h5, and reads files of predictions, ours and others'.
 
   predictions.h5   `joints`, `image`, `image_index` and `person_index` of any of
                    the people, in any order; `score` of the joints
@@ -18,7 +18,6 @@ import numpy as np
 
 from hg_jax.annotations.people import FARTHEST, People
 from hg_jax.base import array_files, files
-from hg_jax.base.array_files import UNREADABLE
 from hg_jax.base.errors import UserError
 from hg_jax.base.skeleton import Skeleton
 
@@ -27,12 +26,12 @@ _OURS = ('image', 'image_index', 'person_index', 'joints')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predictions:
-  """The predictions of a file for P annotated people, or for some of them.
+  """A file's predictions for some or all of P annotated people.
 
   Attributes:
     file: its path, as given.
-    joints: f32[P, K, 2], px of the image; NaN of people it does not have.
-    score: f32[P, K]; 1 where the file has none.
+    joints: f32[P, K, 2], px of the image; NaN for people it does not have.
+    score: f32[P, K]; 1 if the file has no scores.
   """
 
   file: str
@@ -67,18 +66,16 @@ def write(
 
 
 def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:
-  """Reads a file of predictions for the people, or for some of them.
+  """Reads a file of predictions for some or all of the people.
 
   Raises:
-    UserError: there is no such file, it is damaged, of another form or of
-      other people, or a prediction is not a number.
+    UserError: the file is missing, damaged, of another form or of other
+      people, or a prediction is not a number.
   """
   path, names = Path(path), skeleton.joints
   columns = _read(path)
   if 'preds' in columns:
     rows, given = np.arange(len(people)), columns['preds']
-    if given.shape == (2, len(names), len(people)):
-      given = given.T
   elif columns.keys() >= set(_OURS):
     rows, given = _rows(columns, people, path), columns['joints']
   else:
@@ -86,68 +83,57 @@ def load(path: str | Path, people: People, skeleton: Skeleton) -> Predictions:
       f'{path} has neither `preds` nor `joints`, `image`, `image_index` and '
       '`person_index`: it is not a file of predictions.'
     )
-  if given.shape != (shape := (len(rows), len(names), 2)):
-    raise UserError(
-      f'{path} has joints of shape {given.shape}; for {len(rows):,} people '
-      f'it must be {shape} or {shape[::-1]}.'
-    )
-  if given.dtype.kind not in 'fiu':
-    raise UserError(f'{path} has predictions that are not numbers.')
-  near = (np.abs(given) < FARTHEST).all(axis=-1)  # False of NaN
-  if (bad := ~near).any():
-    row, joint = np.argwhere(bad)[0]
+  shape = (len(rows), len(names))
+  given = _numbers(path, 'joints', given, (*shape, 2))
+  near = (np.abs(given) < FARTHEST).all(axis=-1)  # False for NaN
+  if not near.all():
+    row, joint = np.argwhere(~near)[0]
     x, y = given[row, joint]
     raise UserError(
       f'{path} has {names[joint]} of person {rows[row]} '
       f'({people.image[rows[row]]}) at ({x:g}, {y:g}); every joint of every '
       'person needs a position in px of the image.'
     )
-  joints = np.full((len(people), *shape[1:]), np.nan, np.float32)
+  joints = np.full((len(people), len(names), 2), np.nan, np.float32)
   joints[rows] = given
   score = np.ones(joints.shape[:2], np.float32)
   if 'score' in columns:
-    score[rows] = _scores(path, columns['score'], shape[:2])
+    score[rows] = _numbers(path, 'score', columns['score'], shape)
+    if not np.isfinite(score).all():
+      raise UserError(f'{path} has a `score` that is not a number.')
   return Predictions(file=str(path), joints=joints, score=score)
 
 
-def _scores(
-  path: Path, given: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:  # f[n, K]
-  if given.shape == shape[::-1] != shape:  # As joints may lie, too.
-    given = given.T
-  if (
-    given.shape != shape
-    or given.dtype.kind not in 'fiu'
-    or not np.isfinite(given).all()
-  ):
+def _numbers(
+  path: Path, name: str, given: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+  """Returns numbers of this shape, or of its reverse as MATLAB writes it."""
+  array = given if given.shape == shape else given.T
+  if array.shape != shape or array.dtype.kind not in 'fiu':
     raise UserError(
-      f'{path} has `score` of shape {given.shape}; it must be {shape}, a '
-      'number for each joint, or left out.'
+      f'{path} has {name} of shape {given.shape} and type {given.dtype}; for '
+      f'{shape[0]:,} people they must be numbers of shape {shape} or '
+      f'{shape[::-1]}.'
     )
-  return given
+  return array
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-  """Reads the columns that the file has of those of the two forms."""
+  """Reads the columns of either form that the file has."""
   if not path.is_file():
     raise UserError(f'there is no file {path}.')
-  try:
+  with array_files.reading(path, 'It must be .h5 or .mat.'):
     if not h5py.is_hdf5(path):
       return array_files.read_mat(path, ['preds'])
-    with h5py.File(path) as file:  # MATLAB's -v7.3 files too
+    with h5py.File(path) as file:  # also reads MATLAB's -v7.3 files
       names = {'preds', 'score', *_OURS} & file.keys()
       return {name: np.asarray(file[name][()]) for name in names}
-  except UNREADABLE as error:
-    reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-    raise UserError(
-      f'{path} is damaged or neither .h5 nor .mat ({reason}).'
-    ) from error
 
 
 def _rows(
   columns: dict[str, np.ndarray], people: People, path: Path
 ) -> np.ndarray:  # i[n], rows of `people`
-  """Finds the people of our form."""
+  """Finds the people of a predictions.h5."""
   row_of = {person: row for row, person in enumerate(_persons(vars(people)))}
   persons = _persons(columns)
   if not persons:
@@ -165,7 +151,7 @@ def _rows(
 
 
 def _persons(columns: Mapping[str, np.ndarray]) -> list[tuple[str, int, int]]:
-  """Who each row is: datasets count their images alike, so also by name."""
+  """Returns name and indices: indices alone are alike in other datasets."""
   image, *indices = (np.ravel(columns[name]) for name in _OURS[:3])
   names = [
     name.decode(errors='surrogateescape') if isinstance(name, bytes) else name

@@ -1,12 +1,12 @@
 """Evaluates a run and writes a table, numbers, predictions and pictures.
 
-results.json    every number of `Metric.summarize`, each stack's too
+results.json    the numbers; `results` lists them
 predictions.h5  joints in px of the images, which `hg_jax.score` reads
 overlay_*.png   the worst and random people, with predictions and truth
 heatmaps_*.png  the network's heatmaps of the worst person
 
-The joints of the test people are not published; instead of the numbers the
-run gets pred_keypoints_mpii.mat, which MPII scores.
+The joints of MPII's test people are not published. For them the run gets
+pred_keypoints_mpii.mat, which MPII scores, instead of numbers.
 """
 
 import json
@@ -29,7 +29,7 @@ from hg_jax.evaluation.evaluate import Evaluator, Results
 from hg_jax.input import crops as cropping
 from hg_jax.input import datasets, records
 from hg_jax.input.records import Crops
-from hg_jax.metrics import pck, pcp, tables
+from hg_jax.metrics import tables
 from hg_jax.model import hourglass
 from hg_jax.pictures import figures, heatmap_sheets
 from hg_jax.run import bundle, processes, run_config
@@ -43,23 +43,19 @@ def check(
 ) -> None:
   """Refuses, before a run is trained, what `evaluate_run` would after it.
 
-  Args:
-    workdir: the run's folder, which need not be there.
-    config: the run's config.
-    which: 'best', 'latest' or a step.
-    split: of the prepared people.
-    output: the folder for the files, which is made if need be.
+  The folder `workdir` may be missing; `output` is made.
 
   Raises:
     UserError: there can be no such checkpoint, there is no such split, or
       the files cannot be written.
   """
-  can_be = which.isdecimal() and int(which) <= config.steps
-  is_there = which.isdecimal() and (workdir / 'checkpoints' / which).is_dir()
-  if which not in ('best', 'latest') and not can_be and not is_there:
+  can_be = which.isdecimal() and (
+    int(which) <= config.steps or (workdir / 'checkpoints' / which).is_dir()
+  )
+  if which not in ('best', 'latest') and not can_be:
     raise UserError(
-      f'--checkpoint={which} is none that there will be; choose best, latest '
-      f'or a step up to {config.steps}.'
+      f'--checkpoint={which} will not exist; choose best, latest or a step up '
+      f'to {config.steps}.'
     )
   people = records.read_people(datasets.folders(config)[0], split)
   if not people.labeled.any():
@@ -68,7 +64,7 @@ def check(
 
 
 def _make_folder(output: Path) -> None:
-  """Makes the folder for the files, and tries to write there."""
+  """Makes the folder for the files and checks that it can be written to."""
   if output.exists() and not output.is_dir():
     raise UserError(f'{output} is a file; give a folder as --output.')
   with system_errors(output):
@@ -83,9 +79,9 @@ def evaluate_run(
 
   Args:
     workdir: the run's folder.
-    config: the run's config; its `evaluate` and `data.dir` may be others.
+    config: the run's config; `evaluate` and `data.dir` may have changed.
     which: 'best', 'latest' or a step.
-    split: of the prepared people.
+    split: the split of the prepared people.
     output: the folder for the files.
 
   Raises:
@@ -137,9 +133,9 @@ def evaluate_run(
 
 
 def _from_folder(workdir: Path, config: Config) -> tuple[Skeleton, bool]:
-  """The run's skeleton, and whether it has weights and an average of them.
+  """Returns the skeleton, and whether there are averaged and raw weights.
 
-  The first process tells the others, who may not see the folder.
+  The first process tells the others, which may not see the folder.
   """
   skeleton, averaged = processes.json_from_first(
     lambda: (
@@ -158,7 +154,7 @@ def _evaluated(
   *,
   ema: bool | None = None,
 ) -> tuple[int, dict[str, Any], Results]:
-  """The step, the weights and the results of a checkpoint."""
+  """Returns the step, the weights and the results of a checkpoint."""
 
   def load() -> tuple[np.ndarray, dict[str, Any]]:
     step, variables = inference.load_variables(workdir, config, which, ema=ema)
@@ -178,47 +174,39 @@ def _write_submission(
     path, _annotations(config), crops.people, results.joints
   )
   print(
-    'The joints of these people are not published: {annotated} annotated, '
-    '{single} of them single, {scored} of these predicted here, whom MPII '
-    'scores.'.format(**counts)
+    'The joints of these people are not published. MPII scores the single '
+    'people, {single} of {annotated}; {scored} of them are predicted '
+    'here.'.format(**counts)
   )
   return path
 
 
 def _annotations(config: Config) -> Path:
-  """The file that the people were prepared from."""
+  """Returns the file that the people were prepared from."""
   return Path(records.source(datasets.folders(config)[0])['annotations'])
 
 
-def _summarize(results: Results, crops: Crops) -> dict:
-  """All numbers of an evaluation, as JSON has them."""
+def _summarize(results: Results, crops: Crops) -> results_lib.Scores:
   people, metric = crops.people, results.metric
   correct = metric.correct(results.joints, people.joints, people.reference)
-  fine = f'totals_at_{metric.fine:g}'
-  limbs = {}
-  if metric.kind == 'pck_torso':
-    limbs['pcp'] = pcp.pcp(
-      results.joints, people.joints, people.labeled, crops.skeleton.limbs
-    )
+  loss = float(results.loss.mean())
   return {
-    'people': len(people),
+    **results_lib.summarize(
+      people, crops.skeleton, results.joints, results.counts[-1]
+    ),
     'people_id': results_lib.people_id(
       people.image, people.image_index, people.person_index
     ),
-    'unscored': int((~people.scored().any(axis=1)).sum()),
-    'loss': float(results.loss.mean()),
-    'skill': 1 - float(results.loss.mean()) / results.zero_loss,
-    **metric.summarize(results.counts[-1]),
-    **limbs,
-    'standard_error': pck.standard_errors(
-      metric.influences(correct, people.scored())
-    ),
+    'loss': loss,
+    'skill': 1 - loss / results.zero_loss,
     'hits': results_lib.pack_hits(people, correct),
     'stacks': [
       {
         'loss': float(loss),
         'totals': metric.at(metric.totals, counts),
-        fine: metric.at(metric.totals, counts, metric.fine),
+        f'totals_at_{metric.fine:g}': metric.at(
+          metric.totals, counts, metric.fine
+        ),
       }
       for counts, loss in zip(results.counts, results.loss, strict=True)
     ],
@@ -228,8 +216,8 @@ def _summarize(results: Results, crops: Crops) -> dict:
 def _average_precision(
   config: Config, split: str, results: Results, crops: Crops
 ) -> dict:
-  """COCO's numbers of people in its form, if their joints are the network's."""
-  if crops.notes:
+  """Returns COCO's numbers if the people are COCO's, with these joints."""
+  if crops.notes:  # The network has other joints.
     return {}
   metric = results.metric
   return coco_truth.summarize(
@@ -242,7 +230,7 @@ def _average_precision(
 
 
 def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
-  """Each joint's error in the metric's unit; 0 where it is not scored."""
+  """Returns each joint's error in the metric's unit; 0 if not scored."""
   people = crops.people
   distance = np.linalg.norm(results.joints - people.joints, axis=-1)
   reference = people.reference[:, None]
@@ -254,13 +242,12 @@ def _errors(results: Results, crops: Crops) -> np.ndarray:  # f32[P, K]
 def _write_overlays(
   output: Path, results: Results, crops: Crops, count: int
 ) -> list[Path]:
-  """Draws the `count` worst and random people and returns the paths."""
+  """Draws the `count` worst people and as many random ones."""
   people = crops.people
   scored = people.scored()
   correct = scored & (_errors(results, crops) < results.metric.threshold)
   chosen = figures.worst_and_random(correct, scored, count=count)
-  # The person's square and what limbs may reach beyond it, from the stored
-  # crop, which is finer than the network's input.
+  # A little more than the person's square, for limbs that reach beyond it.
   side = 1.2 * people.side
   image_to_picture = affine.image_to_crop(people.center, side, _OVERLAY_SIZE)
   return figures.save_overlays(
@@ -289,9 +276,10 @@ def _write_heatmaps(
   results: Results,
   crops: Crops,
 ) -> list[Path]:
-  """Draws the heatmaps of the worst person and returns the paths.
+  """Draws the heatmaps of the worst person.
 
-  A panel per joint, and a panel per stack for the joint that is farthest off.
+  One sheet has a panel per joint. The other has a panel per stack, for the
+  joint with the largest error.
   """
   skeleton = crops.skeleton
   error = _errors(results, crops)
@@ -325,6 +313,6 @@ def _write_heatmaps(
 def _picture(
   crops: Crops, row: int, image_to_picture: np.ndarray, size: int
 ) -> np.ndarray:
-  """Cuts a part of the image from the crop, u8[size, size, 3] RGB."""
+  """Cuts a part of the image from the stored crop, u8[size, size, 3] RGB."""
   crop_to_picture = np.linalg.inv(crops.image_to_crop[row]) @ image_to_picture
   return cropping.warp(crops.decode(row), crop_to_picture, size)

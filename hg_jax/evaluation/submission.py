@@ -15,13 +15,12 @@ import scipy.io
 
 from hg_jax.annotations import mpii_mat
 from hg_jax.annotations.people import People
-from hg_jax.base import files
-from hg_jax.base.array_files import UNREADABLE
+from hg_jax.base import array_files, files
 from hg_jax.base.errors import UserError, system_errors
 
 
 def require_annotations(annotations: Path, path: Path) -> None:
-  """Refuses annotations of which `write` could not make `path`.
+  """Refuses annotations from which `write` cannot make `path`.
 
   Raises:
     UserError: they are gone, or not the official ones.
@@ -34,7 +33,7 @@ def require_annotations(annotations: Path, path: Path) -> None:
   if not annotations.is_file():
     raise UserError(
       f'{annotations}, from which the test people were prepared, is gone, and '
-      f'{path.name} needs it; put it back and give the same command again.'
+      f'{path.name} needs it; put it back and rerun the command.'
     )
 
 
@@ -50,18 +49,20 @@ def write(
     path: the file to write.
     annotations: mpii_human_pose_v1_u12_1.mat.
     people: the P predicted people.
-    joints: theirs.
+    joints: their predicted joints.
 
   Returns:
-    How many people are 'annotated' in the test images, how many of them are
-    'single', and how many of those are 'scored': have a prediction here.
+    The number of people 'annotated' in the test images, of 'single' people
+    among them, and of 'scored' people: single ones with a prediction here.
 
   Raises:
     UserError: the annotations are gone, damaged or not the official ones, or
       `path` cannot be written.
   """
   require_annotations(annotations, path)
-  images, single = _read_test(annotations, path)
+  advice = f'{path.name} needs it: put it back and rerun the command.'
+  with array_files.reading(annotations, advice):
+    images, single = mpii_mat.read_test(annotations)
   predicted = {
     (int(image), int(person)): points
     for image, person, points in zip(
@@ -84,8 +85,10 @@ def write(
       for index, image in images.items()
     ],
   )
+  buffer = io.BytesIO()
+  scipy.io.savemat(buffer, {'pred': pred}, do_compression=True)
   with system_errors(path):
-    files.write(path, _mat({'pred': pred}))
+    files.write(path, buffer.getvalue())
   return {
     'annotated': sum(image['people'] for image in images.values()),
     'single': len(single),
@@ -93,28 +96,8 @@ def write(
   }
 
 
-def _mat(variables: dict[str, np.ndarray]) -> bytes:
-  """A .mat file of MATLAB's variables."""
-  buffer = io.BytesIO()
-  scipy.io.savemat(buffer, variables, do_compression=True)
-  return buffer.getvalue()
-
-
-def _read_test(
-  annotations: Path, path: Path
-) -> tuple[dict[int, dict], set[tuple[int, int]]]:
-  """What `mpii_mat.read_test` reads, for `path`."""
-  try:
-    return mpii_mat.read_test(annotations)
-  except UNREADABLE as error:
-    raise UserError(
-      f'{annotations} is damaged ({type(error).__name__}: {error}), and '
-      f'{path.name} needs it. Put it back and give the same command again.'
-    ) from error
-
-
 def _points(joints: np.ndarray | None) -> np.ndarray:
-  """The annopoints of a person; empty where there is no prediction."""
+  """Returns a person's annopoints; empty without a prediction."""
   if joints is None:
     return _structs([], [])
   points = [(float(x), float(y), float(k)) for k, (x, y) in enumerate(joints)]
@@ -122,7 +105,7 @@ def _points(joints: np.ndarray | None) -> np.ndarray:
 
 
 def _structs(names: Sequence[str], rows: list[tuple]) -> np.ndarray:
-  """A MATLAB struct array, 1 x N; [] without rows."""
+  """Returns a MATLAB struct array, 1 x N; [] without rows."""
   if not rows:
     return np.zeros((0, 0))
   return np.array([rows], [(name, object) for name in names])

@@ -1,29 +1,39 @@
 """COCO's average precision over object keypoint similarity, by pycocotools.
 
 The similarity of a prediction to a person is the mean over labeled joints of
-exp(-d^2 / (2 area (2 sigma)^2)), with a sigma per joint. Person by person it
-does not add: people of an image compete, ranked by their scores.
+exp(-d^2 / (2 area (2 sigma)^2)), with a sigma per joint. Average precision
+does not add over people: the people of an image compete, ranked by score.
 """
 
 import contextlib
 import io
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
+from msgspec import Meta
 
 from hg_jax.base.errors import UserError
 
-_MOST = 1e9  # px or score, whose squares are numbers, too
-_RESULT = ('image_id', 'category_id', 'keypoints', 'score')
+# Px or a score. The bound keeps squares finite and leaves out NaN.
+Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
 # In the order of `COCOeval.stats`.
 _STATS = ('AP', 'AP50', 'AP75', 'AP_medium', 'AP_large')
 _STATS += tuple(name.replace('P', 'R') for name in _STATS)
 
 
+class Result(TypedDict):
+  """A person in a file of COCO results."""
+
+  image_id: int | float | str
+  category_id: int | float | str | None
+  keypoints: list[Number]  # x, y and a score of each joint
+  score: Number
+
+
 def average_precision(
   truth: dict[str, Any],
-  results: Sequence[dict[str, Any]],
+  results: Sequence[Result],
   *,
   category: Any,
   sigmas: Sequence[float],  # one per joint
@@ -34,20 +44,21 @@ def average_precision(
   Args:
     truth: a COCO keypoints file. People without a box get their joints'
       extent, people without an area 0.53 of their box.
-    results: COCO results, each with `image_id`, `category_id`, `keypoints`
-      and `score`.
+    results: the predictions.
     category: the `category_id` that is evaluated.
     sigmas: of the joints.
     images: the ids of the images that are evaluated; None: all.
 
   Raises:
-    UserError: pycocotools is not installed, or a result is of an image that
-      the truth lacks or has another number of joints.
+    UserError: pycocotools is not installed or cannot use the truth, or a
+      result is of an image that the truth lacks or has another number of
+      joints.
   """
   COCO, COCOeval = _pycocotools()
-  # Ids may be numbers of any kind or words; pycocotools sorts them.
+  # Ids may be numbers or text; pycocotools sorts them.
   number = {image['id']: n for n, image in enumerate(truth['images'], 1)}
-  _check(results, number, 3 * len(sigmas))
+  length = 3 * len(sigmas)
+  _check(results, number, length)
   found = [
     result | {'image_id': number[result['image_id']], 'category_id': 1}
     for result in results
@@ -56,17 +67,17 @@ def average_precision(
   if not found:
     return dict.fromkeys(_STATS, 0.0)
   coco = COCO()
-  coco.dataset = {
-    'images': [{'id': n} for n in number.values()],
-    'categories': [{'id': 1}],
-    'annotations': [
-      _complete(person, number[person['image_id']], n)
-      for n, person in enumerate(truth['annotations'], 1)
-      if person.get('category_id', category) == category
-      and len(person.get('keypoints', ())) == 3 * len(sigmas)
-    ],
-  }
-  with contextlib.redirect_stdout(io.StringIO()):
+  with _naming_mistakes(), contextlib.redirect_stdout(io.StringIO()):
+    coco.dataset = {
+      'images': [{'id': n} for n in number.values()],
+      'categories': [{'id': 1}],
+      'annotations': [
+        _complete(person, number[person['image_id']], n)
+        for n, person in enumerate(truth['annotations'], 1)
+        if person.get('category_id', category) == category
+        and len(person.get('keypoints') or ()) == length
+      ],
+    }
     coco.createIndex()
     evaluation = COCOeval(coco, coco.loadRes(found), 'keypoints')
     evaluation.params.kpt_oks_sigmas = np.array(sigmas)
@@ -92,42 +103,39 @@ def _pycocotools():
   return COCO, COCOeval
 
 
-def _check(results: Sequence[dict], images: dict, length: int) -> None:
-  """Refuses what are not COCO results of these images."""
+@contextlib.contextmanager
+def _naming_mistakes():
+  """Raises a UserError for what pycocotools says of annotations."""
+  try:
+    yield
+  except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    raise UserError(
+      'pycocotools cannot use the annotations '
+      f'({type(error).__name__}: {error}).'
+    ) from error
+
+
+def _check(results: Sequence[Result], images: dict, length: int) -> None:
   for number, result in enumerate(results):
-    if missing := [key for key in _RESULT if key not in result]:
-      raise UserError(f'result {number} has no {missing[0]!r}.')
-    image = result['image_id']
-    if not isinstance(image, Hashable) or image not in images:
+    if result['image_id'] not in images:
       raise UserError(
-        f'result {number} is of image {image!r}, which the annotations do not '
-        'have.'
+        f'result {number} is of image {result["image_id"]!r}, which the '
+        'annotations do not have.'
       )
-    if not _is_number(result['score']):
-      raise UserError(
-        f'result {number} has a score of {result["score"]!r}, which is not a '
-        'number.'
-      )
-    keypoints = result['keypoints']
-    if (
-      not isinstance(keypoints, list)
-      or len(keypoints) != length
-      or not all(map(_is_number, keypoints))
-    ):
+    if len(result['keypoints']) != length:
       raise UserError(
         f'result {number} must have {length} numbers in its keypoints: x, y '
         'and a score of each joint.'
       )
 
 
-def _is_number(value: object) -> bool:
-  return isinstance(value, (int, float)) and -_MOST <= value <= _MOST
-
-
 def _complete(
   person: dict[str, Any], image: int, number: int
 ) -> dict[str, Any]:
-  """An annotation with all that pycocotools reads."""
+  """Returns an annotation with the fields that pycocotools reads.
+
+  Labeling tools leave out some of them, or write null or 0.
+  """
   x, y, v = np.reshape(person['keypoints'], (-1, 3)).T
   labeled = v > 0
   box = person.get('bbox')
@@ -138,9 +146,9 @@ def _complete(
     'id': number,
     'image_id': image,
     'category_id': 1,
-    'iscrowd': person.get('iscrowd', 0),
+    'iscrowd': person.get('iscrowd') or 0,
     'keypoints': person['keypoints'],
-    'num_keypoints': person.get('num_keypoints', int(labeled.sum())),
+    'num_keypoints': int(labeled.sum()),
     'bbox': box,
-    'area': person.get('area', 0.53 * box[2] * box[3]),
+    'area': person.get('area') or 0.53 * box[2] * box[3],
   }

@@ -1,10 +1,10 @@
 """PCK: the share of joints predicted within a fraction of a person's size.
 
-The size is the dataset's: MPII's head (PCKh), the torso, or the box. A joint
-is correct at threshold t when its error is under t sizes. Counts are integers
-that add, over batches and devices; percentages are computed once, at the end.
-MPII's numbers come in four conventions that differ by up to five points on
-the same predictions: never compare across them.
+The dataset decides the size: MPII's head (PCKh), the torso, or the box. A
+joint is correct at threshold t if its error is less than t sizes. Counts are
+integers that add over batches and devices; percentages are computed once, at
+the end. MPII's numbers come in four conventions that differ by up to five
+points on the same predictions: never compare across them.
 
 Axes: P people, K joints, T thresholds, V visible and occluded.
 """
@@ -36,11 +36,11 @@ class Counts(NamedTuple):
     return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
   def visible(self) -> 'Counts':
-    """The visible joints alone."""
+    """Returns the counts of the visible joints."""
     return Counts(*(array[:1] for array in self))
 
   def occluded(self) -> 'Counts':
-    """The labeled joints that are hidden."""
+    """Returns the counts of the labeled joints that are hidden."""
     return Counts(*(array[1:] for array in self))
 
 
@@ -54,9 +54,9 @@ def count(
   thresholds: Sequence[float],
   mask=None,  # bool[P], False: padding, not counted
 ) -> Counts:
-  """Counts correct joints, in NumPy or, also inside `jax.jit`, in JAX.
+  """Counts correct joints, in NumPy or in JAX, also inside `jax.jit`.
 
-  People whose reference is 0, as it could not be measured, are left out.
+  People whose reference could not be measured, and is 0, are left out.
 
   Raises:
     ValueError: `predictions` and `joints` differ in shape.
@@ -69,7 +69,7 @@ def count(
   error = _error(predictions, joints)
   radius = xp.asarray(thresholds, dtype=error.dtype)[:, None] * reference[None]
   error, radius = error.T[:, None], radius[None]  # [K, 1, P], [1, T, P]
-  # A matrix product per joint is four times as fast as a masked sum, and
+  # A matrix product per joint is four times as fast as a masked sum. It is
   # exact in float32 for fewer than 2**24 people.
   counted = xp.permute_dims(parts, (2, 1, 0)).astype(xp.float32)  # [K, P, V]
 
@@ -90,8 +90,8 @@ def _error(predictions, joints):  # f32[P, K, 2] -> f32[P, K], px
       f'predictions are {predictions.shape}, joints are {joints.shape}.'
     )
   xp = predictions.__array_namespace__()
-  # The root is computed, though squares compare alike: head sizes are rounded
-  # roots too, and published predictions have joints exactly on the radius.
+  # Not the squares: head sizes are rounded roots too, and published
+  # predictions have joints exactly on the radius.
   x, y = xp.moveaxis(predictions - joints, -1, 0)
   return xp.sqrt(x * x + y * y)
 
@@ -101,10 +101,10 @@ class Total:
   """A convention by which the joints make one number.
 
   Attributes:
-    parts: sets of joints. Each is pooled: its labeled joints count alike. The
-      total is the mean over the parts that have labeled joints.
+    parts: sets of joints. Each set is pooled: its labeled joints have equal
+      weights. The total is the mean over the sets with labeled joints.
     compare: the field of `Counts`: 'below' (<) or 'within' (<=).
-    source: who counts like this.
+    source: who uses the convention.
   """
 
   parts: tuple[tuple[int, ...], ...]
@@ -131,10 +131,11 @@ class Total:
     correct: np.ndarray,  # bool[P, K]
     labeled: np.ndarray,  # bool[P, K]
   ) -> np.ndarray:  # f64[P], points
-    """Returns how far each person moves the total; they sum to 0.
+    """Returns how far each person moves the total; the moves sum to 0.
 
-    The delta method for a ratio of sums over people: with c of a person's n
-    joints correct and a share s of all N, the person moves s by (c - s n) / N.
+    This is the delta method for a ratio of sums over people. If c of a
+    person's n joints and a share s of all N joints are correct, the person
+    moves s by (c - s n) / N.
     """
     moves = []
     for joints in map(list, self.parts):
@@ -145,11 +146,11 @@ class Total:
     return 100 * np.mean(moves, axis=0) if moves else nothing
 
 
-# Of COCO's object keypoint similarity, for joints whose annotators' spread
-# nobody has measured.
+# For object keypoint similarity, where the spread of annotators over a joint
+# has not been measured.
 SIGMA = 0.05
-# By kind: its name at a threshold, its unit, the threshold of the dataset's
-# papers, and a finer one.
+# By kind: the name at a threshold, the unit, the threshold of the dataset's
+# papers, and a finer threshold.
 _KINDS = {
   'pckh': ('PCKh@{:g}', 'head sizes', 0.5, 0.1),
   'pck_torso': ('PCK@{:g} torso', 'torso lengths', 0.2, 0.1),
@@ -159,18 +160,17 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Metric:
-  """What a dataset's predictions are scored by; percentages of `Counts`.
+  """The metric of a dataset: makes percentages of `Counts`.
 
   Attributes:
-    kind: of `Skeleton.metric`.
-    unit: what a threshold of 1 is.
-    threshold: that of the totals.
-    fine: a second, smaller one.
-    totals: the conventions by which all joints make one number. One of them
-      is `all_joints`.
+    kind: `Skeleton.metric`.
+    unit: the length of a threshold of 1.
+    threshold: the threshold of the totals.
+    fine: a second, smaller threshold.
+    totals: conventions that make one number; one of them is `all_joints`.
     groups: the columns of the printed table.
-    joints: each by its name.
-    sigmas: a sigma per joint, of `oks`.
+    joints: a total for each joint, by name.
+    sigmas: one per joint, for `oks`.
   """
 
   kind: str
@@ -184,7 +184,7 @@ class Metric:
 
   @property
   def thresholds(self) -> tuple[float, ...]:
-    """51 of them from 0 to `threshold`, for the curve."""
+    """51 thresholds from 0 to `threshold`, for the curve."""
     return tuple(round(self.threshold * n / 50, 6) for n in range(51))
 
   @property
@@ -193,9 +193,9 @@ class Metric:
     return 'standard' if 'standard' in self.totals else 'all_joints'
 
   def name(self, threshold: float | None = None) -> str:
-    """Its name, such as 'PCKh@0.5'."""
+    """Returns the name, such as 'PCKh@0.5'."""
     form, *_ = _KINDS[self.kind]
-    return form.format(self.threshold if threshold is None else threshold)
+    return form.format(threshold or self.threshold)
 
   def at(
     self,
@@ -203,9 +203,8 @@ class Metric:
     counts: Counts,  # at `thresholds`
     threshold: float | None = None,
   ) -> dict[str, float | None]:
-    """Returns totals at a threshold, percent; None where none is labeled."""
-    value = self.threshold if threshold is None else threshold
-    index = self.thresholds.index(value)
+    """Returns totals in percent; None where no joint is labeled."""
+    index = self.thresholds.index(threshold or self.threshold)
     return {
       name: _plain(total.percent(counts)[index])
       for name, total in totals.items()
@@ -217,8 +216,8 @@ class Metric:
   ) -> dict:
     """Returns all numbers but the standard errors, in percent, for JSON.
 
-    `curve` is the total of that name at `thresholds`, and `auc` the area under
-    it, in percent of the largest. None where no joint is labeled.
+    A number is None where no joint is labeled. 'curve' is the total `curve` at
+    `thresholds`, and 'auc' the area under it, in percent of the largest area.
     """
     summary = {'metric': self.kind}
     for kind, totals in (('totals', self.totals), ('groups', self.groups)):
@@ -242,7 +241,7 @@ class Metric:
     joints: np.ndarray,  # f32[P, K, 2] px of the image
     reference: np.ndarray,  # f32[P] px of the image
   ) -> dict[str, np.ndarray]:  # bool[P, K] by the field of `Counts`
-    """Returns which joints are near enough at `threshold`."""
+    """Returns which joints are correct at `threshold`."""
     error = _error(predictions, joints)
     radius = self.threshold * reference[:, None]
     return {'below': error < radius, 'within': error <= radius}
@@ -262,26 +261,8 @@ class Metric:
 def create_metric(skeleton: Skeleton) -> Metric:
   """Creates the metric of a dataset's joints."""
   _, unit, threshold, fine = _KINDS[skeleton.metric]
-  everything = tuple(range(len(skeleton.joints)))
-  if skeleton.metric == 'pckh' and set(skeleton.joints) == _MPII_JOINTS:
-    totals = _mpii_totals(skeleton)
-  else:
-    totals = {
-      'all_joints': Total(
-        parts=(everything,), source=f'all {len(everything)} pooled, <'
-      ),
-      'standard': Total(
-        parts=(everything,),
-        compare='within',
-        source=f'all {len(everything)} pooled, <=: the evaluation of LSP',
-      ),
-      'joint_mean': Total(
-        parts=tuple((k,) for k in everything),
-        source=f'mean of the {len(everything)} joints, <',
-      ),
-    }
-    if skeleton.metric != 'pck_torso':
-      del totals['standard']
+  of_mpii = skeleton.metric == 'pckh' and set(skeleton.joints) == _MPII_JOINTS
+  totals = (_mpii_totals if of_mpii else _plain_totals)(skeleton)
   return Metric(
     kind=skeleton.metric,
     unit=unit,
@@ -292,8 +273,29 @@ def create_metric(skeleton: Skeleton) -> Metric:
     joints={
       name: Total(parts=((k,),)) for k, name in enumerate(skeleton.joints)
     },
-    sigmas=skeleton.sigmas or (SIGMA,) * len(everything),
+    sigmas=skeleton.sigmas or (SIGMA,) * len(skeleton.joints),
   )
+
+
+def _pooled(
+  joints: Sequence[int], source: str, compare: str = 'below'
+) -> Total:
+  return Total(parts=(tuple(joints),), compare=compare, source=source)
+
+
+def _mean(joints: Sequence[int], source: str) -> Total:
+  return Total(parts=tuple((k,) for k in joints), source=source)
+
+
+def _plain_totals(skeleton: Skeleton) -> dict[str, Total]:
+  count = len(skeleton.joints)
+  joints, lsp = range(count), f'all {count} pooled, <=: the evaluation of LSP'
+  torso = {'standard': _pooled(joints, lsp, 'within')}
+  return {
+    'all_joints': _pooled(joints, f'all {count} pooled, <'),
+    **(torso if skeleton.metric == 'pck_torso' else {}),
+    'joint_mean': _mean(joints, f'mean of the {count} joints, <'),
+  }
 
 
 _LIMBS = ('elbow', 'wrist', 'hip', 'knee', 'ankle')
@@ -304,33 +306,30 @@ _MPII_JOINTS = {
 
 
 def _mpii_totals(skeleton: Skeleton) -> dict[str, Total]:
-  """The four conventions of MPII's joints; SPEC 4.2 and 6."""
+  """Returns the four conventions of MPII's joints; SPEC 4.2 and 6."""
   joints = tuple(enumerate(skeleton.joints))
-  standard = tuple(k for k, name in joints if name not in ('pelvis', 'thorax'))
-  hard = tuple(k for k, name in joints if name[2:] in _LIMBS)
+  standard = [k for k, name in joints if name not in ('pelvis', 'thorax')]
   return {
-    'all_joints': Total(
-      parts=(tuple(k for k, _ in joints),),
-      source='all 16 pooled, <: pytorch_stacked_hourglass, the report',
+    'all_joints': _pooled(
+      range(16), 'all 16 pooled, <: pytorch_stacked_hourglass, the report'
     ),
-    'standard': Total(
-      parts=(standard,),
-      compare='within',
-      source='14 pooled (no pelvis, thorax), <=: MPII, HRNet, mmpose',
+    'standard': _pooled(
+      standard,
+      '14 pooled (no pelvis, thorax), <=: MPII, HRNet, mmpose',
+      'within',
     ),
-    'joint_mean': Total(
-      parts=tuple((k,) for k in standard),
-      source='mean of the 14 joints, <: bearpaw/pytorch-pose',
+    'joint_mean': _mean(
+      standard, 'mean of the 14 joints, <: bearpaw/pytorch-pose'
     ),
-    'hard_joints': Total(
-      parts=(hard,),
-      source="10 pooled, elbow wrist hip knee ankle, <: Newell's subset",
+    'hard_joints': _pooled(
+      [k for k, name in joints if name[2:] in _LIMBS],
+      "10 pooled, elbow wrist hip knee ankle, <: Newell's subset",
     ),
   }
 
 
 def _plain(value: float) -> float | None:
-  """Rounds for JSON, which has no NaN."""
+  """Rounds a number for JSON, which has no NaN."""
   return None if math.isnan(value) else round(float(value), 4)
 
 
@@ -339,9 +338,10 @@ def standard_errors(
 ) -> dict[str, float | None]:
   """Returns the standard error of each total, points; None for one person.
 
-  People are drawn independently, their joints together. For the difference
-  of two predictions of the same people pass the differences of the two
-  influences: its error is smaller, as both fail on the same difficult people.
+  People are drawn independently, and each person's joints together. For the
+  difference of two predictions of the same people, pass the differences of
+  their influences. Its error is smaller, because both fail on the same
+  difficult people.
   """
   return {
     name: _plain(math.sqrt(n) * np.std(moves, ddof=1)) if n > 1 else None

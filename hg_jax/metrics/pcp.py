@@ -14,10 +14,10 @@ def pcp(
   labeled: np.ndarray,  # bool[P, K]
   limbs: Sequence[tuple[int, int]],
 ) -> float | None:
-  """Returns the percentage of correct parts (PCP), strict, over all limbs.
+  """Returns the strict percentage of correct parts (PCP) over all limbs.
 
-  A limb is correct if each end is within half of the limb's labeled length,
-  as Ferrari et al. (2008) define it. None where no limb is labeled.
+  A limb is correct if each end is within half of the limb's labeled length
+  (Ferrari et al., 2008). The result is None if no limb is labeled.
   """
   ends = np.array(limbs, int).reshape(-1, 2).T
   error = np.linalg.norm(predictions - joints, axis=-1)[:, ends]  # [P, 2, L]

@@ -1,4 +1,4 @@
-"""Scores as text for a terminal."""
+"""Formats scores as text for a terminal."""
 
 from hg_jax.metrics.pck import SIGMA, Metric
 
@@ -7,9 +7,9 @@ def table(metric: Metric, summary: dict) -> str:
   """Formats a summary for a terminal of 80 columns.
 
   Args:
-    metric: the summary's.
-    summary: of `Metric.summarize`; may have the totals' `standard_error`, the
-      numbers of `oks` and the share of correct limbs, `pcp`.
+    metric: the metric of the summary.
+    summary: the scores of `Metric.summarize`, and any of `standard_error`,
+      `unscored`, `pcp`, `oks` and `oks_missing`.
   """
   lines = []
   for kind in ('groups', 'totals'):
@@ -17,7 +17,7 @@ def table(metric: Metric, summary: dict) -> str:
     if kind == 'totals' and 'standard_error' in summary:
       rows['  std. error'] = summary['standard_error']
     occluded = summary[f'{kind}_occluded']
-    # With nothing occluded, the annotations do not tell visibility.
+    # Annotations without an occluded joint do not tell visibility.
     if any(value is not None for value in occluded.values()):
       rows |= {'  visible': summary[f'{kind}_visible'], '  occluded': occluded}
     rows[metric.name(metric.fine)] = summary[f'{kind}_at_{metric.fine:g}']
@@ -43,7 +43,7 @@ def table(metric: Metric, summary: dict) -> str:
 
 
 def oks_rows(metric: Metric, summary: dict) -> list[str]:
-  """Formats the numbers of `oks`; says so where nobody measured the sigmas."""
+  """Formats the numbers of `oks`; says so if the sigmas are not measured."""
   columns = {'': '.50:.95', '50': '.50', '75': '.75'}
   columns |= {'_medium': 'medium', '_large': 'large'}
   rows = {
@@ -63,7 +63,7 @@ def grid(
 ) -> list[str]:
   """Aligns numbers under the columns' names, a line per row; '-' for None.
 
-  Columns that do not fit 80 characters follow in blocks of their own.
+  Columns that do not fit into 80 characters follow in further blocks.
   """
   label_width = max(14, *map(len, rows))
   blocks, left = [], 0

@@ -1,4 +1,4 @@
-"""Joints to heatmaps and back, and the mirror image of both.
+"""Turns joints into heatmaps and back, and mirrors heatmaps.
 
 Every function takes NumPy or JAX arrays and returns the same kind.
 Axes: H, W heatmap px, K joints, ... any leading axes.
@@ -16,11 +16,11 @@ def render(
   size: int,  # px, both H and W
   sigma: float,  # px
 ):  # f32[..., H, W, K]
-  """Draws a Gaussian of peak 1 about the pixel that holds each joint.
+  """Draws a Gaussian of peak 1 at the pixel that holds each joint.
 
-  As `GenerateHeatmap` of pytorch_stacked_hourglass (SPEC 2.6): centered on
-  the pixel, cut off beyond 3 sigma + 1 px, all zero for a joint that is not
-  labeled or lies outside the heatmap.
+  As in `GenerateHeatmap` of pytorch_stacked_hourglass (SPEC 2.6), it is
+  centered on the pixel and cut off beyond 3 sigma + 1 px. A joint that is not
+  labeled or lies outside the heatmap leaves its map at 0.
   """
   xp = joints.__array_namespace__()
   radius = int(3 * sigma + 1)
@@ -47,20 +47,20 @@ def decode(
   *,
   decoding: str = 'quarter',
 ):  # f32[..., K, 2] heatmap px, f32[..., K]
-  """Finds each joint at its heatmap's maximum, to a part of a pixel.
+  """Finds each joint at its heatmap's maximum, to a fraction of a pixel.
 
-  'quarter': the maximum is moved 0.25 px towards the higher neighbor along x
-  and along y, as `postprocess` in pose-hg-train's src/util/pose.lua does, and
-  not moved when the two are equal or it lies on the border. Of several maxima
-  the topmost, then leftmost counts.
+  'quarter' moves the maximum by 0.25 px towards the higher neighbor along x
+  and along y, as `postprocess` in pose-hg-train's src/util/pose.lua does. It
+  does not move it if the neighbors are equal or if it lies on the border. Of
+  several maxima it takes the topmost, then the leftmost.
 
-  'dark': a Gaussian is fitted to the logarithms of the smoothed heatmap about
-  its maximum, as in Zhang et al., Distribution-Aware Coordinate Representation
-  (CVPR 2020), but along x and y alone. For wide peaks (sigma) it is finer.
+  'dark' fits a Gaussian to the logarithms of the smoothed heatmap near its
+  maximum, as Zhang et al., Distribution-Aware Coordinate Representation (CVPR
+  2020), do, but separately along x and y. It is finer for wide peaks (sigma).
 
   Returns:
-    The joints, (x, y) in the continuous coordinates of `affine`, and the
-    heatmap's value at its maximum.
+    The joints, (x, y) in the continuous coordinates of `affine`, and each
+    heatmap's maximum.
   """
   xp = heatmaps.__array_namespace__()
   maps = xp.moveaxis(heatmaps, -1, -3)  # [..., K, H, W]
@@ -84,7 +84,7 @@ def decode(
 
 
 def _moved(move, line, index, length):
-  """How far the maximum of each line lies from the middle of its pixel, px."""
+  """Returns each line's maximum, px from the middle of its pixel."""
   xp = line.__array_namespace__()
 
   def at(index):
@@ -101,7 +101,7 @@ def _quarter(xp, before, middle, after):
 
 
 def _gaussian_top(xp, before, middle, after):
-  """The top of the parabola through the logarithms."""
+  """Returns the top of the parabola through the logarithms."""
   before, middle, after = (
     xp.log(xp.maximum(x, 1e-3)) for x in (before, middle, after)
   )
@@ -109,8 +109,8 @@ def _gaussian_top(xp, before, middle, after):
   return xp.clip(0.5 * (before - after) / bend, -0.5, 0.5)
 
 
-def _smoothed(maps):  # f32[..., H, W], likewise
-  """Averages by a Gaussian of 1 px; as if all were 0 beyond the border."""
+def _smoothed(maps):  # f32[..., H, W] -> f32[..., H, W]
+  """Smooths by a Gaussian of 1 px, as if maps were 0 beyond the border."""
   xp = maps.__array_namespace__()
 
   def weights(length):
@@ -126,5 +126,5 @@ def mirror(
   heatmaps,  # f[..., H, W, K]
   flip: tuple[int, ...],  # [K], the skeleton's
 ):  # f[..., H, W, K]
-  """The heatmaps of the mirrored picture: left joints become right ones."""
+  """Returns the mirrored picture's heatmaps; left joints become right ones."""
   return heatmaps[..., ::-1, np.asarray(flip)]

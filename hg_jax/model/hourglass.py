@@ -1,8 +1,8 @@
 """The stacked hourglass network, in Flax linen, NHWC.
 
-The graph is that of pose-hg-train's `src/models/hg.lua` and of
-pytorch_stacked_hourglass's `models/posenet.py` (PORT), which agree exactly
-(SPEC 1.1). `convert` exchanges weights with the latter.
+It computes the same as pose-hg-train's `src/models/hg.lua` and as
+pytorch_stacked_hourglass's `models/posenet.py`, which agree exactly (SPEC
+1.1). `convert` exchanges weights with the latter.
 
 Axes: B batch, S input side px, H = S // 4 heatmap side, N stacks, K joints,
 C channels.
@@ -22,21 +22,19 @@ from hg_jax.model import layers
 
 AXIS = 'batch'  # of the `pmap` that trains, over devices
 DEPTH = 4  # halvings within an hourglass
-# The side of the input is a multiple of this: 4 to the heatmap, 16 below it.
+# The input's side must be a multiple: 4 to the heatmap, 16 within it.
 INPUT_MULTIPLE = 4 * 2**DEPTH
 
 
 class Residual(nn.Module):
-  """The pre-activation bottleneck: x + convolutions 1x1, 3x3, 1x1 of x."""
+  """A pre-activation bottleneck: x + convolutions 1x1, 3x3, 1x1 of x."""
 
   features: int
   conv: Callable[..., nn.Module]
   norm: Callable[..., nn.Module]
 
   @nn.compact
-  def __call__(
-    self, x: jax.Array
-  ) -> jax.Array:  # [B,H,W,C] -> [B,H,W,features]
+  def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, features]
     half = self.features // 2
     y = x
     for i, (features, size) in enumerate(
@@ -50,7 +48,7 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-  """Adds to a residual at full size one that went through half the size."""
+  """Sums a branch at full size and a branch that goes through half of it."""
 
   depth: int  # how many times the size is halved
   features: int
@@ -58,9 +56,7 @@ class Hourglass(nn.Module):
   norm: Callable[..., nn.Module]
 
   @nn.compact
-  def __call__(
-    self, x: jax.Array
-  ) -> jax.Array:  # [B, H, W, features], likewise
+  def __call__(self, x: jax.Array) -> jax.Array:  # both [B, H, W, features]
     block = {'features': self.features, 'conv': self.conv, 'norm': self.norm}
     up = Residual(**block, name='up1')(x)
     low = Residual(**block, name='low1')(layers.max_pool(x))
@@ -73,10 +69,10 @@ class Hourglass(nn.Module):
 
 
 class Stem(nn.Module):
-  """Reduces the image to the first hourglass's input, a quarter of its size.
+  """Reduces the image to a quarter of its size, for the first hourglass.
 
-  The widths are the original's 64 and 128 at its 256 features, and scale with
-  them, so that a small network is not spent on its stem.
+  With 256 features the widths are the original's, 64 and 128. They scale with
+  the features, so that a small network has a small stem.
   """
 
   features: int
@@ -84,9 +80,7 @@ class Stem(nn.Module):
   norm: Callable[..., nn.Module]
 
   @nn.compact
-  def __call__(
-    self, x: jax.Array
-  ) -> jax.Array:  # [B,S,S,3] -> [B,H,H,features]
+  def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, H, features]
     block = {'conv': self.conv, 'norm': self.norm}
     half = self.features // 2
     x = self.conv(half // 2, 7, stride=2, name='conv')(x)
@@ -98,11 +92,11 @@ class Stem(nn.Module):
 
 
 class Stack(nn.Module):
-  """One hourglass, its heatmaps, and what the next one sees of them.
+  """One hourglass, its heatmaps, and the input of the next stack.
 
   Attributes:
-    remap: add the features and the heatmaps to the input; the last stack,
-      after which nothing comes, does not and has no weights for it.
+    remap: whether to add the features and the heatmaps to the input, for the
+      next stack. The last stack has no weights for this.
   """
 
   joints: int
@@ -121,7 +115,7 @@ class Stack(nn.Module):
     y = Residual(**block, name='residual')(y)
     y = self.conv(self.features, 1, name='conv')(y)
     y = nn.relu(self.norm(name='norm')(y))
-    # In bfloat16 neighboring pixels would often tie (SPEC 7.25).
+    # In bfloat16 neighboring pixels would often be equal (SPEC 7.25).
     dtype = jnp.promote_types(y.dtype, jnp.float32)
     heatmaps = self.conv(self.joints, 1, dtype=dtype, name='heatmaps')(y)
     if self.remap:
@@ -134,19 +128,19 @@ class Stack(nn.Module):
 
 
 class StackedHourglass(nn.Module):
-  """Heatmaps of the joints of the person in the middle of the image.
+  """Finds the joints of the person in the middle of the image, as heatmaps.
 
   Attributes:
-    stacks: N, every stack's heatmaps are supervised, the last are the answer.
+    stacks: N. All stacks' heatmaps are trained; the last are the prediction.
     joints: K.
     features: C of the hourglasses, a multiple of 4: the stem begins with C / 4.
-    dtype: of the computation. Parameters, batch statistics and heatmaps are
-      float32 whatever it is.
-    axis_name: of the `pmap` over whose devices batch statistics are averaged
-      in training; None: each device has its own.
-    remat: in training, the backward pass computes each stack again.
-    scan: in training, the stacks are a loop around one, whose weights are
-      stacked within the step. Neither changes what is computed.
+    dtype: the type to compute in. Parameters, batch statistics and heatmaps
+      are always float32.
+    axis_name: the `pmap` axis over which batch statistics are averaged in
+      training. None: each device has its own.
+    remat: in training, compute each stack again in the backward pass.
+    scan: in training, run the stacks as a loop over stacked weights. Neither
+      changes what is computed.
   """
 
   stacks: int
@@ -166,8 +160,8 @@ class StackedHourglass(nn.Module):
   ) -> jax.Array:  # f32[B, N, H, H, K]
     """Runs the network.
 
-    With `train`, BatchNorm uses the batch's own statistics and moves the
-    running ones, so 'batch_stats' must be mutable; without, the running ones.
+    With `train`, BatchNorm uses the batch's statistics and updates the running
+    ones, so 'batch_stats' must be mutable. Without, it uses the running ones.
 
     Raises:
       ValueError: S is not a multiple of INPUT_MULTIPLE.
@@ -204,8 +198,7 @@ class StackedHourglass(nn.Module):
   ) -> jax.Array:  # f32[B, N, H, H, K]
     """Runs the stacks in training as a loop, so that XLA compiles one.
 
-    The last one, too, passes features on, with weights of 0, and they are not
-    used.
+    Here the last stack has remap weights too. They are 0 and have no effect.
     """
     names = [f'stack{i}' for i in range(self.stacks)]
     remap = self.stacks > 1
@@ -218,7 +211,7 @@ class StackedHourglass(nn.Module):
       return x, (heatmaps, updates['batch_stats'])
 
     if self.remat:
-      # A loop's body is compiled alone: nothing is there to merge it with.
+      # A loop's body is compiled alone, so nothing can be merged with it.
       body = jax.checkpoint(body, prevent_cse=False)
 
     def stacked(variables):
@@ -239,14 +232,14 @@ class StackedHourglass(nn.Module):
 
 
 def _normalize(image: jax.Array) -> jax.Array:
-  """Bytes, which travel to the device 4 times faster, become [0, 1]."""
+  """Scales bytes, which travel to the device 4 times faster, to [0, 1]."""
   if image.dtype == jnp.uint8:
     return image.astype(jnp.float32) / 255
   return image
 
 
 def create_model(config: Config, *, joints: int) -> StackedHourglass:
-  """Creates the network of a run that finds so many joints."""
+  """Creates the network of a run, for this number of joints."""
   return StackedHourglass(
     stacks=config.model.stacks,
     joints=joints,
@@ -261,10 +254,10 @@ def create_model(config: Config, *, joints: int) -> StackedHourglass:
 def create_variables(
   model: StackedHourglass, seed: int, image_size: int
 ) -> dict[str, Any]:  # {'params', 'batch_stats'} of f32 NumPy arrays
-  """Draws initial weights, from the same distributions as `model.init`.
+  """Draws initial weights from the same distributions as `model.init`.
 
-  NumPy draws them, so they are the same on any device and ready at once:
-  XLA takes a minute or more to compile the draws of eight stacks.
+  NumPy draws them, so they are the same on any device, and without delay: XLA
+  takes a minute or more to compile the draws of eight stacks.
   """
   shapes = _shapes(model, image_size)
   return _draw(shapes, np.random.default_rng(seed))

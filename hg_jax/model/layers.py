@@ -1,4 +1,4 @@
-"""What the network is made of: convolutions, BatchNorm and changes of size.
+"""The layers of the network: convolution, BatchNorm, pooling, upsampling.
 
 Axes: B batch, H and W px, C channels; all arrays are NHWC.
 """
@@ -16,8 +16,8 @@ import numpy as np
 class Conv(nn.Module):
   """A convolution with PyTorch's padding and initial values.
 
-  Kernel and bias are drawn from U(-b, b), b = 1 / sqrt(inputs per output),
-  as by Torch7 and by PyTorch (SPEC 1.3).
+  Kernel and bias are drawn from U(-b, b) with b = 1 / sqrt(inputs per output),
+  as in Torch7 and PyTorch (SPEC 1.3).
   """
 
   features: int
@@ -26,7 +26,7 @@ class Conv(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, C], likewise
+  def __call__(self, x: jax.Array) -> jax.Array:  # of [B, H, W, C]
     shape = (self.size, self.size, x.shape[-1], self.features)
     initializer = partial(
       jax.random.uniform, minval=-bound(shape), maxval=bound(shape)
@@ -38,12 +38,12 @@ class Conv(nn.Module):
 
   def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
     if self.size == 1:
-      # XLA's CPU convolution takes 2 to 5 times longer (PERFORMANCE A3), a
-      # product of more dimensions a tenth.
+      # XLA's CPU convolution takes 2 to 5 times as long (PERFORMANCE A3), and
+      # a product of more than two dimensions a tenth more.
       pixels = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
       return pixels.reshape(*x.shape[:-1], -1)
     strides = (self.stride, self.stride)
-    # Explicit, since 'SAME' pads by (2, 3) where PyTorch pads by (3, 3).
+    # 'SAME' would pad by (2, 3) where PyTorch pads by (3, 3).
     padding = [(self.size // 2, self.size // 2)] * 2
     convolve = partial(
       jax.lax.conv_general_dilated,
@@ -59,12 +59,12 @@ class Conv(nn.Module):
 
 
 def bound(kernel_shape: tuple[int, ...]) -> float:
-  """The largest initial value of a convolution of this shape."""
+  """Returns the largest initial value of a convolution of this shape."""
   return math.prod(kernel_shape[:-1]) ** -0.5
 
 
 def _worth_winograd(x: jax.Array) -> bool:
-  """Whether Winograd's algorithm applies, is exact enough and saves time."""
+  """Whether Winograd's algorithm applies, is accurate and saves time."""
   _, height, width, channels = x.shape
   return (
     x.dtype == jnp.float32
@@ -74,8 +74,8 @@ def _worth_winograd(x: jax.Array) -> bool:
   )
 
 
-# Of F(4 x 4, 3 x 3) in Lavin and Gray, Fast Algorithms for Convolutional Neural
-# Networks (2015), section 4.3.
+# The matrices of F(4 x 4, 3 x 3) in Lavin and Gray, Fast Algorithms for
+# Convolutional Neural Networks (2015), section 4.3.
 _INPUT = [
   [4, 0, -5, 0, 1, 0],
   [0, -4, -4, 1, 1, 0],
@@ -106,14 +106,15 @@ def winograd(
 ) -> jax.Array:  # f32[B, H, W, D]
   """Convolves by 3 x 3, padded by 1, with a quarter of the multiplications.
 
-  Tiles of 6 x 6 px that overlap by 2 give 4 x 4 px each. The 36 numbers of a
-  tile are mixed, multiplied by the mixed kernel in 36 matrix products, and
-  mixed back. On two CPU cores the train step takes half the time (PERFORMANCE
-  E); errors are about ten times those of a plain convolution in float32.
+  Each tile of 6 x 6 px, which overlaps the next by 2, gives 4 x 4 px. The 36
+  numbers of a tile are mixed, multiplied by the mixed kernel in 36 matrix
+  products, and mixed back. On two CPU cores the train step takes half the time
+  (PERFORMANCE E). Errors are about ten times those of a plain convolution in
+  float32.
   """
   b, h, w, c = x.shape
   x = jnp.pad(x, ((0, 0), (1, 3), (1, 3), (0, 0)))
-  # Splits, not slices: their gradient is one concatenation.
+  # Not slices: the gradient of a split is one concatenation.
   rows = _split(x.reshape(b, h // 4 + 1, 4, w + 4, c), axis=2)
   rows = [r[:, :-1] for r in rows] + [r[:, 1:] for r in rows[:2]]
   x = _mix(_INPUT, rows, axis=0)
@@ -138,7 +139,7 @@ def _split(x: jax.Array, axis: int) -> list[jax.Array]:
 def _mix(
   matrix: list[list[float]], parts: list[jax.Array], axis: int
 ) -> jax.Array:
-  """The matrix times the parts, stacked along a new axis."""
+  """Returns the matrix times the parts, stacked along a new axis."""
   rows = [
     sum(
       weight * part for weight, part in zip(row, parts, strict=True) if weight
@@ -151,17 +152,16 @@ def _mix(
 class BatchNorm(nn.Module):
   """Normalizes each channel, as Flax's and PyTorch's BatchNorm do.
 
-  `x * a + c` takes one multiplication and one addition a number, where Flax
-  subtracts the mean first; PERFORMANCE E has the gain. Gamma starts at 1 and
-  beta at 0. The PyTorch of 2018, which the report ran, and Torch7 started
-  gamma at U(0, 1) (SPEC 1.3).
+  It computes `x * a + c`, while Flax subtracts the mean first; PERFORMANCE E
+  has the gain. Gamma starts at 1 and beta at 0. In Torch7, and in the PyTorch
+  of 2018, which the report used, gamma started at U(0, 1) (SPEC 1.3).
 
   Attributes:
-    train: use the batch's statistics and move the running ones, else use
-      these.
-    dtype: of the result; the statistics are of at least float32.
-    axis_name: of the `pmap` over whose devices statistics are averaged; None:
-      each device has its own.
+    train: whether to use the batch's statistics and update the running ones,
+      or to use the running ones.
+    dtype: the type of the result; statistics have at least float32.
+    axis_name: the `pmap` axis over which statistics are averaged. None: each
+      device has its own.
   """
 
   train: bool
@@ -169,7 +169,7 @@ class BatchNorm(nn.Module):
   axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, C], likewise
+  def __call__(self, x: jax.Array) -> jax.Array:  # both [B, H, W, C]
     shape = x.shape[-1:]
     scale = self.param('scale', nn.initializers.ones, shape)
     bias = self.param('bias', nn.initializers.zeros, shape)
@@ -183,10 +183,10 @@ class BatchNorm(nn.Module):
       if self.axis_name and not self.is_initializing():
         moments = jax.lax.pmean(moments, self.axis_name)
       mean, square = moments
-      var = jnp.maximum(square - jnp.square(mean), 0)  # rounded, it may be < 0
+      var = jnp.maximum(square - jnp.square(mean), 0)  # < 0 by rounding
       if not self.is_initializing():
         for name, new in (('mean', mean), ('var', var)):
-          # PyTorch's momentum of 0.1 is of the new value.
+          # PyTorch's momentum, 0.1, is the weight of the new value.
           running[name].value = 0.9 * running[name].value + 0.1 * new
     else:
       mean, var = running['mean'].value, running['var'].value
@@ -197,14 +197,14 @@ class BatchNorm(nn.Module):
 def max_pool(
   x: jax.Array,  # [B, H, W, C]
 ) -> jax.Array:  # [B, H / 2, W / 2, C]
-  """The maximum of each 2 x 2 square.
+  """Takes the maximum of each 2 x 2 square.
 
-  Its gradient is shared among equal maxima, which `nn.max_pool` gives to one;
-  and it is faster (PERFORMANCE A3).
+  Equal maxima share the gradient; `nn.max_pool` gives it to one of them, and
+  is slower (PERFORMANCE A3).
   """
   if x.dtype == jnp.bfloat16:
     # On a CPU, XLA of jax 0.11 and 0.12 fuses this maximum with the products
-    # that feed it (YNNPACK), and answers NaN in bfloat16.
+    # before it (YNNPACK), which gives NaN in bfloat16.
     x = jax.lax.platform_dependent(
       x, cpu=jax.lax.optimization_barrier, default=lambda x: x
     )
@@ -215,5 +215,5 @@ def max_pool(
 def upsample(
   x: jax.Array,  # [B, H, W, C]
 ) -> jax.Array:  # [B, 2 H, 2 W, C]
-  """Each pixel becomes a 2 x 2 square."""
+  """Repeats each pixel as a 2 x 2 square."""
   return x.repeat(2, axis=1).repeat(2, axis=2)

@@ -1,4 +1,4 @@
-"""The weights of a network for a network of other joints.
+"""Carries the weights of a network over to a network with other joints.
 
 Axes: C channels, J joints of the old network, K joints of the new one.
 """
@@ -15,11 +15,12 @@ def carry_over(
   fresh: dict[str, Any],  # of the new one, before training
   indices: Sequence[int | None],  # for each new joint, the old one
 ) -> dict[str, Any]:
-  """Returns the old weights, those of joints by `indices`, the rest fresh.
+  """Returns the old weights, with the joints chosen by `indices`.
 
-  Only the convolutions to and from heatmaps know of joints. Of more stacks,
-  each is at first a copy of the last, which sees what that one saw: the answer
-  is the old one. Of fewer, the first ones stay.
+  Joints that the old network lacks keep their fresh weights. Only the
+  convolutions to and from heatmaps depend on joints. Additional stacks start
+  as copies of the last stack with the same input, so the prediction does not
+  change. For fewer stacks, the first ones are kept.
   """
   carried = {
     kind: {
@@ -48,7 +49,7 @@ def carry_over(
 
 
 def _source(name: str, old: dict[str, Any]) -> str:
-  """Returns whose weights `name` begins with: its own, or the last stack's."""
+  """Returns which old part `name` starts from: itself, or the last stack."""
   if name in old:
     return name
   stacks = sum(name.startswith('stack') for name in old)

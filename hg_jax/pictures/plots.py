@@ -256,7 +256,7 @@ def _range(lines):
     value
     for points in lines
     for step, value in points
-    if step >= points[-1][0] / 5 and np.isfinite(value)
+    if step >= points[-1][0] / 5 and value is not None and np.isfinite(value)
   ]
   if not late:
     return None, None

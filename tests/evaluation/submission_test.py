@@ -70,6 +70,8 @@ def test_write_names_annotations_that_are_gone_or_damaged(tmp_path):
     submission.write(path, gone, None, None)
   for content in (b'', b'PK nothing of the kind', b'\0' * 600):
     gone.write_bytes(content)
-    with pytest.raises(UserError, match='gone.mat is damaged .* Put it back'):
+    with pytest.raises(
+      UserError, match='gone.mat cannot be read .* put it back'
+    ):
       submission.write(path, gone, None, None)
   assert not path.exists()
