@@ -19,12 +19,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hg_jax.annotations.coco_file import Id, Image, as_number
 from hg_jax.base import typed_json
 from hg_jax.base.errors import UserError
 from hg_jax.media import videos
 
 Box = tuple[float, float, float, float]
-Id = int | float | str
 
 # A person's square over the longer side of the person's box: MPII's square is
 # as much larger than a person's height (SPEC 2.1).
@@ -45,12 +45,8 @@ class Detection(msgspec.Struct):
   score: float = 1.0
   category_id: int = PERSON
 
-
-class Image(msgspec.Struct):
-  """One of COCO's images."""
-
-  id: Id
-  file_name: str
+  def __post_init__(self):
+    self.image_id = as_number(self.image_id)
 
 
 class Annotations(msgspec.Struct):

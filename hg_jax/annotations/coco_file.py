@@ -30,7 +30,7 @@ class Image(msgspec.Struct, gc=False):
   height: float | None = None
 
   def __post_init__(self):
-    self.id = _as_number(self.id)
+    self.id = as_number(self.id)
 
   @property
   def name(self) -> str:
@@ -50,7 +50,7 @@ class Category(msgspec.Struct):
   skeleton: list[tuple[int, int]] | None = None
 
   def __post_init__(self):
-    self.id = _as_number(self.id)
+    self.id = as_number(self.id)
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -64,8 +64,8 @@ class Annotation(msgspec.Struct, gc=False):
   area: float | str | None = None
 
   def __post_init__(self):
-    self.image_id = _as_number(self.image_id)
-    self.category_id = _as_number(self.category_id)
+    self.image_id = as_number(self.image_id)
+    self.category_id = as_number(self.category_id)
 
   @property
   def box(self) -> list[float] | None:
@@ -130,8 +130,8 @@ def _array(_: type, values: Any) -> np.ndarray:  # f64[...]
     raise ValueError('Expected numbers: x, y, v of each joint') from None
 
 
-def _as_number(name: Id | None) -> Id | None:
-  """Returns 7 for '7', as tools write ids both ways."""
+def as_number(name: Id | None) -> Id | None:
+  """Returns 7 for '7': tools write ids both ways."""
   is_number = isinstance(name, str) and name.isdecimal()
   return int(name) if is_number and str(int(name)) == name else name
 

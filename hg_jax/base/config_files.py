@@ -106,7 +106,7 @@ def _reason(path: Path, error: BaseException) -> str:
 
 
 def _shipped_folder() -> Path:
-  """The folder `configs/`: within an installed package, beside a checkout."""
+  """Returns the folder `configs/` of the installed package or the checkout."""
   package = Path(__file__).parents[1]
   inside = package / 'configs'
   return inside if inside.is_dir() else package.parent / 'configs'
