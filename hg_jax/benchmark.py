@@ -1,19 +1,19 @@
-"""Times the parts of training and of its use on this machine.
+"""Times training, inference, evaluation and input on this machine.
 
   python -m hg_jax.benchmark --what=step [--config=configs/adam16.py] [--json]
   python -m hg_jax.benchmark --what=inference --stacks=2 --against=torch
   python -m hg_jax.benchmark --what=evaluate
   python -m hg_jax.benchmark --what=input [--data_dir=data/mpii]
 
-`step`: the train step, on all devices here, on pictures of noise.
-`inference`: a batch of pictures to heatmaps, on one device.
+`step`: the train step on pictures of noise, on all devices of this machine.
+`inference`: from a batch of pictures to heatmaps, on one device.
 `evaluate`: an evaluation, from prepared crops to counts.
-`input`: making training batches on one core, by stage and whole, and decoding
-the same crops alone.
+`input`: making training batches on one core, in stages and as a whole, and
+only decoding the same crops.
 
-What is compared takes turns, round by round, so that a busy machine slows
-both; medians over the rounds are reported, and of ratios the extremes, too.
-The JSON of two commits compares with `python -m hg_jax.compare A.json B.json`.
+Things that are compared take turns, round by round, so that a busy machine
+slows all of them. The results are medians over the rounds, and for ratios the
+extremes too. `python -m hg_jax.compare A.json B.json` compares two results.
 """
 
 import json
@@ -45,7 +45,7 @@ from hg_jax.training.torch_peer import TorchPeer
 
 FLAGS = flags.FLAGS
 
-_ROUND = 1.0  # s that a round of steps takes at least
+_ROUND = 1.0  # s, the shortest round of steps
 
 
 def define_flags() -> None:
@@ -53,23 +53,21 @@ def define_flags() -> None:
     'what', 'input', ['step', 'inference', 'evaluate', 'input'], 'What to time.'
   )
   define_config('A file under configs/; the defaults, 8 stacks, without it.')
-  for name, what in {
-    'stacks': "Instead of the config's.",
-    'features': 'Likewise.',
-    'image_size': 'Likewise, px.',
-    'batch': 'Likewise; of all devices.',
-  }.items():
-    flags.DEFINE_integer(name, None, what, lower_bound=1)
-  flags.DEFINE_integer(
-    'joints', 16, 'How many the network finds.', lower_bound=1
-  )
+  for name, default, text in (
+    ('stacks', None, "Replaces the config's."),
+    ('features', None, "Replaces the config's."),
+    ('image_size', None, "Replaces the config's, px."),
+    ('batch', None, "Replaces the config's, over all devices."),
+    ('joints', 16, 'The number of joints to find.'),
+    ('rounds', 7, 'How often to repeat.'),
+  ):
+    flags.DEFINE_integer(name, default, text, lower_bound=1)
   flags.DEFINE_enum(
-    'against', None, ['torch'], 'Of step and inference: time PyTorch, too.'
+    'against', None, ['torch'], 'For step and inference: time PyTorch too.'
   )
   flags.DEFINE_string(
-    'data_dir', None, 'Prepared people; none: photographs made of noise.'
+    'data_dir', None, 'Prepared people; by default crops of noise.'
   )
-  flags.DEFINE_integer('rounds', 7, 'How often to repeat.', lower_bound=1)
   flags.DEFINE_bool('json', False, 'Print JSON instead of a table.')
 
 
@@ -81,7 +79,7 @@ def main(argv: list[str]) -> None:
   if FLAGS.data_dir and FLAGS.what not in ('evaluate', 'input'):
     raise UserError('--data_dir is for --what=evaluate and --what=input.')
   if FLAGS.data_dir and FLAGS['joints'].present:
-    raise UserError('give --joints or --data_dir, whose people have theirs.')
+    raise UserError('give --joints or --data_dir, whose people have joints.')
   config = given_config() or Config()
   for name, (section, setting) in {
     'stacks': (config.model, 'stacks'),
@@ -92,19 +90,15 @@ def main(argv: list[str]) -> None:
     if (value := FLAGS[name].value) is not None:
       setattr(section, setting, value)
   check(config)
+  rounds, joints = FLAGS.rounds, FLAGS.joints
   if FLAGS.what == 'input':
-    result = input_timing.measure_input(config, FLAGS.data_dir, FLAGS.rounds)
+    result = input_timing.measure_input(config, FLAGS.data_dir, rounds)
   elif FLAGS.what == 'evaluate':
-    result = measure_evaluation(
-      config, FLAGS.data_dir, FLAGS.rounds, joints=FLAGS.joints
-    )
+    result = measure_evaluation(config, FLAGS.data_dir, rounds, joints=joints)
   else:
+    torch = FLAGS.against == 'torch'
     result = measure_network(
-      FLAGS.what,
-      config,
-      FLAGS.rounds,
-      joints=FLAGS.joints,
-      against_torch=FLAGS.against == 'torch',
+      FLAGS.what, config, rounds, joints=joints, against_torch=torch
     )
   result = {'what': FLAGS.what, 'machine': machine(), **result}
   print(json.dumps(result, indent=2) if FLAGS.json else table(result))
@@ -115,7 +109,8 @@ def measure_network(
 ) -> dict:
   """Times train steps or inference, and the same network in PyTorch.
 
-  In both of its layouts, and on a CPU as PyTorch comes and with our memory.
+  PyTorch is timed in both memory layouts, and on a CPU both with its default
+  memory pages and with ours.
   """
   peers = {}
   if against_torch:
@@ -127,7 +122,7 @@ def measure_network(
           what, config, joints=joints, channels_last=last, tuned=tuned
         )
   with tempfile.TemporaryDirectory() as folder:
-    # An empty cache, so that the time to compile is one.
+    # The cache is empty, so that the time to compile is measured.
     jax.config.update('jax_compilation_cache_dir', folder)
     make = make_step if what == 'step' else make_inference
     call, facts = make(config, joints)
@@ -163,26 +158,23 @@ def measure_network(
 
 
 def _settings(config: Config) -> dict:
+  model = ('stacks', 'features', 'dtype', 'scan', 'remat')
   return {
     'device': jax.devices()[0].device_kind,
     'devices': jax.local_device_count(),
-    'stacks': config.model.stacks,
-    'features': config.model.features,
     'image_size': config.data.image_size,
     'batch_size': config.batch_size,
-    'dtype': config.model.dtype,
-    'scan': config.model.scan,
-    'remat': config.model.remat,
     'accumulate_steps': config.accumulate_steps,
+    **{name: getattr(config.model, name) for name in model},
   }
 
 
 def make_step(
   config: Config, joints: int
 ) -> tuple[Callable[[int], float], dict]:
-  """Returns the function that times so many updates, and its facts.
+  """Returns a function that times a number of updates, and facts about it.
 
-  The batch travels to the devices with each step, as it does in training.
+  The batch travels to the devices with each step, as in training.
   """
   train.check_devices(config)
   config.data.resident = False
@@ -195,7 +187,7 @@ def make_step(
   batch = train_step.split(_noise(config, joints), devices)
   stop = np.zeros(len(devices), bool)
   facts = _compile(step, state, batch, stop)
-  called = []  # s that the main thread spends on a call
+  called = []  # s, the time of a call in the main thread
 
   def call(steps: int) -> float:
     nonlocal state
@@ -216,7 +208,7 @@ def make_step(
 def make_inference(
   config: Config, joints: int
 ) -> tuple[Callable[[int], float], dict]:
-  """Returns the function that times so many batches, and its facts."""
+  """Returns a function that times a number of batches, and facts about it."""
   model = hourglass.create_model(config, joints=joints)
   variables = jax.device_put(
     hourglass.create_variables(model, config.seed, config.data.image_size)
@@ -237,7 +229,7 @@ def make_inference(
 
 
 def _compile(function: Any, *arguments: Any) -> dict:
-  """Compiles a jitted function into the cache, and says what it takes."""
+  """Compiles a jitted function into the cache; returns the costs."""
   began = time.perf_counter()
   lowered = function.lower(*arguments)
   traced = time.perf_counter()
@@ -254,7 +246,7 @@ def _compile(function: Any, *arguments: Any) -> dict:
 
 
 def copy_bandwidth(device: jax.Device, size: int = 2**30) -> float:
-  """Measures how many bytes a second a device reads and writes in a copy."""
+  """Measures the bytes per second that a device reads and writes in a copy."""
   x = jax.device_put(jnp.zeros(size, jnp.uint8), device)
   copy = jax.jit(lambda x: x + 1)
   copy(x).block_until_ready()
@@ -286,7 +278,7 @@ def measure_evaluation(
     if data_dir
     else input_timing.noise_crops(input_timing.PEOPLE, joints=joints)
   )
-  config.data.resident = True  # which needs no TensorFlow
+  config.data.resident = True  # This needs no TensorFlow.
   config.evaluate.batch_size = config.batch_size
   model = hourglass.create_model(config, joints=len(crops.skeleton.joints))
   evaluator = evaluate.Evaluator(model, config, crops)
@@ -312,23 +304,21 @@ def measure_evaluation(
 
 
 def table(result: dict) -> str:
-  """Lays a result out as lines for people."""
-  lines = []
-  for name, value in result.items():
-    if isinstance(value, dict):
-      value = ', '.join(f'{k} {_short(v)}' for k, v in value.items())
-    lines.append(f'{name.replace("_", " "):<24}{_short(value)}')
-  return '\n'.join(lines)
+  """Formats a result for a terminal."""
+  return '\n'.join(
+    f'{name.replace("_", " "):<24}{_short(value)}'
+    for name, value in result.items()
+  )
 
 
 def _short(value: Any) -> str:
   if isinstance(value, dict):
-    return ' '.join(f'{k} {_short(v)}' for k, v in value.items())
+    return ', '.join(f'{k} {_short(v)}' for k, v in value.items())
   return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def machine() -> dict[str, str | int]:
-  """What the numbers depend on."""
+  """Describes the machine and the libraries that the numbers depend on."""
   model = platform.processor() or platform.machine()
   if (info := Path('/proc/cpuinfo')).exists():
     lines = info.read_text().splitlines()

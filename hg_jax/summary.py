@@ -1,4 +1,4 @@
-"""Says what a network costs, from its shapes alone: nothing is compiled.
+"""Prints the costs of a network, from its shapes; nothing is compiled.
 
   python -m hg_jax.summary --config=configs/adam16.py [--config.x=y]
 
@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
   define_config('A file under configs/; --config.x=y changes a setting.')
   flags.DEFINE_integer(
-    'joints', 16, 'How many the network finds.', lower_bound=1
+    'joints', 16, 'The number of joints to find.', lower_bound=1
   )
 
 
@@ -70,9 +70,9 @@ def describe(config: Config, *, joints: int) -> str:
 
 
 def forward_flops(config: Config, *, joints: int) -> float:
-  """Returns XLA's count of operations on one image, two a multiplication.
+  """Returns XLA's count of operations on one image; a multiply-add counts two.
 
-  It is a GPU's, whose convolutions are plain ones, on whatever machine.
+  On any machine it is the count for a GPU, which has plain convolutions.
   """
   model = hourglass.create_model(config, joints=joints)
   size = config.data.image_size

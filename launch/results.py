@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / 'results'
 LIMBS = ('Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle')
 TOTALS = ('all_joints', 'standard', 'joint_mean', 'hard_joints')
-# The report's order; the first is what the others are compared with.
+# In the report's order. The others are compared with the first.
 EXPERIMENTS = (
   'rmsprop8',
   'rmsprop8_res384',
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def table_of_experiments() -> str:
-  """The means over seeds of `all_joints`, and the differences, of table.md."""
+  """Returns the means and differences of `all_joints` from table.md."""
   page = (RESULTS / 'experiments' / 'table.md').read_text()
   means = _first_column(page, '## Over seeds')
   differences = _first_column(page, f'## Minus {EXPERIMENTS[0]}')
@@ -66,7 +66,7 @@ def table_of_experiments() -> str:
 
 
 def _first_column(page: str, title: str) -> dict[str, str]:
-  """A table of `compare` by its rows' names: the column all_joints."""
+  """Returns the column all_joints of a table of `compare`, by run."""
   part = page.partition(title)[2].partition('\n## ')[0]
   head, _, *rows = [
     [cell.strip() for cell in line.strip('|').split('|')]
@@ -78,19 +78,19 @@ def _first_column(page: str, title: str) -> dict[str, str]:
 
 
 def draw_figure9() -> None:
-  """Draws people, and what the network in the box finds in their boxes.
+  """Draws people with the joints that the network in the box finds.
 
-  Of pictures of 100 people the six that it is surest of.
+  The six pictures with the highest scores are shown.
   """
   height, width = 360, 480
   predictor = Predictor()
-  tiles = []  # with how sure it is
+  tiles = []  # (score, picture)
   with tempfile.TemporaryDirectory() as folder:
     drawn = Path(folder)
     rows = json.loads(synthetic.draw(drawn, 100, seed=1).read_text())
     boxes = collections.defaultdict(list)
     for row in rows:
-      side = 160 * row['scale_provided']  # of 200, which the network adds to
+      side = 160 * row['scale_provided']  # of 200; the network adds a margin
       corner = np.array(row['objpos']) - side / 2
       boxes[row['img_paths']].append((*corner, side, side))
     for name, people in boxes.items():
@@ -106,7 +106,7 @@ def draw_figure9() -> None:
 
 
 def table_of_the_box() -> str:
-  """The network in the box beside others, on the same people of MPII."""
+  """Returns the table of the network in the box beside others, on MPII."""
   rows = [
     ('**in the box**, flip test', _read('mpii')[0]),
     ('**in the box**, without', _read('mpii_without_flip')[0]),

@@ -20,7 +20,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def config(monkeypatch) -> Config:
-  """A small network's; a test's own compilation cache stays as it is."""
+  """A small network's config; the compilation cache is not changed."""
   monkeypatch.setattr(jax.config, 'update', lambda *setting: None)
   monkeypatch.setattr(benchmark, '_ROUND', 0.0)
   config = Config(model=Model(stacks=1, features=8), batch_size=4)
@@ -31,7 +31,7 @@ def config(monkeypatch) -> Config:
 def test_noise_crops_are_of_the_size_of_prepared_ones():
   crops = input_timing.noise_crops(people=8)
   sizes = [len(jpeg) for jpeg in crops.encoded]
-  # MPII's are 44 kB in the mean (PERFORMANCE B4 puts them between 37 and 56).
+  # MPII's have 44 kB on average (PERFORMANCE B4: between 37 and 56).
   assert 37e3 < sum(sizes) / 8 < 56e3
   assert crops.decode(3).shape == (448, 448, 3)
 
@@ -41,13 +41,13 @@ def test_benchmark_of_input_prints_json_and_nothing_else(prepared):
   assert done.returncode == 0, done.stderr
   result = json.loads(done.stdout)
   assert result['people'] == len(records.read(prepared, 'train'))
-  # Stages are parts of the whole, and decoding is one of them.
+  # Decoding is a part of the whole.
   assert 0 < result['stage_ms']['decode'] < result['whole_ms']
   rate = 1e3 / result['whole_ms']
   assert result['images_per_second'] == pytest.approx(rate)
 
 
-def test_benchmark_without_its_data_is_one_line(tmp_path):
+def test_missing_data_is_told_in_one_line(tmp_path):
   done = run('--what=input', f'--data_dir={tmp_path}')
   assert done.returncode == 1
   lines = [
@@ -65,7 +65,7 @@ def test_benchmark_without_its_data_is_one_line(tmp_path):
     (['--what=step', '--features=6'], 'config.model.features is 6'),
   ],
 )
-def test_benchmark_refuses_what_cannot_be_timed(arguments, complaint):
+def test_benchmark_refuses_flags_that_do_not_go_together(arguments, complaint):
   done = run(*arguments)
   assert done.returncode == 1
   assert complaint in done.stderr.splitlines()[-1]
@@ -105,7 +105,9 @@ def test_benchmark_against_torch_takes_turns_with_it(config):
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='glibc is of Linux')
 @pytest.mark.parametrize('tuned', [True, False])
-def test_torch_peer_has_our_memory_only_if_told(config, monkeypatch, tuned):
+def test_torch_peer_has_our_memory_pages_only_if_told(
+  config, monkeypatch, tuned
+):
   pytest.importorskip('torch', reason='--against=torch takes PyTorch')
   monkeypatch.setenv('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
   peer = torch_peer.TorchPeer(
@@ -127,6 +129,6 @@ def test_torch_peer_says_what_is_missing(config, monkeypatch, tmp_path):
     )
 
 
-def test_copy_bandwidth_is_that_of_a_memory():
+def test_copy_bandwidth_is_plausible_for_a_memory():
   bandwidth = benchmark.copy_bandwidth(jax.local_devices()[0], size=2**20)
   assert 1e7 < bandwidth < 1e13  # bytes/s

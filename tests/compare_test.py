@@ -117,7 +117,7 @@ def test_command_writes_both_figures_and_both_tables(tmp_path):
   assert [row['name'] for row in table['runs']] == ['rmsprop8', 'adam16']
 
 
-def test_compare_of_one_run(tmp_path):
+def test_one_run_makes_tables_and_figures(tmp_path):
   (run,) = finished.load([write_run(tmp_path / 'only')])
   page = comparison.markdown([run], [])
   assert '| only | 90.00 | 89.00 |' in page
@@ -129,7 +129,7 @@ def test_compare_of_one_run(tmp_path):
   assert len(compare.curves_of_validation([run], 'standard').axes) == 2
 
 
-def test_bars_are_the_groups_and_the_total_of_the_convention(tmp_path):
+def test_bars_show_the_groups_and_the_total_of_the_convention(tmp_path):
   (run,) = finished.load([write_run(tmp_path / 'run')])
   figure = compare.bars_by_joint([run], [], 'standard')
   assert bars_of(figure)['run'] == [90, 89, 88, 87, 86, 85, 84, 79]
@@ -204,10 +204,10 @@ def test_differences_are_by_dotted_name(tmp_path):
   }
 
 
-def test_curves_of_other_peaks_show_the_skill(tmp_path):
+def test_curves_show_the_skill_where_peak_widths_differ(tmp_path):
   data = json.loads(config.to_json(config.Config()))['data']
   wide = write_run(tmp_path / 'wide', settings={'data': {**data, 'sigma': 2.0}})
-  # Twice the side and twice the sigma is the same peak.
+  # Twice the side with twice the sigma has the same peaks.
   large = write_run(
     tmp_path / 'large',
     settings={'data': {**data, 'sigma': 2.0, 'image_size': 512}},
@@ -240,7 +240,7 @@ def test_table_leaves_a_gap_for_unlabeled_joints(tmp_path):
   )
 
 
-def test_load_names_runs_of_one_name_by_path(tmp_path):
+def test_runs_of_the_same_name_are_named_by_path(tmp_path):
   paths = [write_run(tmp_path / parent / 'run') for parent in 'ab']
   assert [run.name for run in finished.load(paths)] == paths
 
@@ -314,14 +314,14 @@ def test_load_refuses_a_damaged_run_in_one_line(tmp_path, mistake):
     ({'groups': {'Head': 90.0}}, r'\(groups Head, Shoulder, .* and Head\)'),
   ],
 )
-def test_load_refuses_runs_that_do_not_compare(tmp_path, results, message):
+def test_load_refuses_runs_that_cannot_be_compared(tmp_path, results, message):
   one = write_run(tmp_path / 'one')
   two = write_run(tmp_path / 'two', results=results)
   with pytest.raises(UserError, match=message):
     finished.load([one, two])
 
 
-def test_load_refuses_a_run_named_twice_or_none(tmp_path):
+def test_load_refuses_no_run_and_a_run_named_twice(tmp_path):
   run = write_run(tmp_path / 'run')
   with pytest.raises(UserError, match='at least one run'):
     finished.load([])
@@ -337,7 +337,7 @@ def test_write_refuses_an_output_that_is_a_file(tmp_path):
     )
 
 
-def test_mistaken_command_is_one_line(tmp_path):
+def test_mistake_in_the_command_is_told_in_one_line(tmp_path):
   done = run_command(write_run(tmp_path / 'run'))
   assert done.returncode != 0
   assert re.fullmatch(r'error: .*--output=DIR\.\n', done.stderr), done.stderr
@@ -360,7 +360,7 @@ def test_load_refuses_runs_of_different_metrics(tmp_path):
     finished.load([one, two])
 
 
-def test_load_refuses_other_people_of_the_same_number(tmp_path):
+def test_load_refuses_other_people_of_equal_number(tmp_path):
   one = write_run(tmp_path / 'one', results={'people_id': 'a'})
   two = write_run(tmp_path / 'two', results={'people_id': 'b'})
   older = write_run(tmp_path / 'older')
@@ -369,7 +369,7 @@ def test_load_refuses_other_people_of_the_same_number(tmp_path):
   assert len(finished.load([one, older])) == 2
 
 
-def test_people_id_is_of_the_people_and_not_their_order():
+def test_people_id_depends_on_the_people_and_not_on_their_order():
   people = np.array(['b', 'a', 'a']), np.array([2, 1, 1]), np.array([0, 0, 1])
   one = results_lib.people_id(*people)
   assert results_lib.people_id(*(column[::-1] for column in people)) == one
@@ -395,7 +395,7 @@ def test_metric_is_named_in_figures_and_table(tmp_path):
   'people, metric, expected',
   [(2958, 'pckh', True), (270, 'pckh', False), (2958, 'pck_box', False)],
 )
-def test_published_rows_are_for_the_people_of_mpii(
+def test_published_rows_are_only_for_the_people_of_mpii(
   tmp_path, people, metric, expected
 ):
   listed = results_lib.people_id(*mpii.validation_list())
@@ -430,7 +430,7 @@ def write_benchmark(path, **changes):
   return str(path)
 
 
-def test_benchmarks_are_compared_by_their_ratios(tmp_path):
+def test_benchmarks_are_compared_by_ratios(tmp_path):
   one = write_benchmark(tmp_path / 'one.json', rounds=5)
   two = write_benchmark(
     tmp_path / 'two.json',
@@ -448,7 +448,7 @@ def test_benchmarks_are_compared_by_their_ratios(tmp_path):
   assert 'rounds' not in rows and 'machines differ' not in text
 
 
-def test_benchmarks_may_be_many(tmp_path):
+def test_benchmarks_can_be_many(tmp_path):
   paths = [
     write_benchmark(tmp_path / f'{n}.json', step_ms=200.0 + n)
     for n in range(28)
@@ -458,7 +458,7 @@ def test_benchmarks_may_be_many(tmp_path):
     assert letters[number] == expected
 
 
-def test_benchmarks_of_other_machines_say_so(tmp_path):
+def test_benchmarks_of_different_machines_say_so(tmp_path):
   one = write_benchmark(tmp_path / 'one.json')
   two = write_benchmark(tmp_path / 'two.json', machine={'cores': 16})
   text = benchmarks.table([one, two])
@@ -484,7 +484,7 @@ def test_benchmarks_refuse_other_files(tmp_path, text, message):
     benchmarks.table([one, two])
 
 
-def test_compare_names_a_json_that_the_system_refuses(tmp_path):
+def test_a_json_that_cannot_be_opened_is_named(tmp_path):
   (tmp_path / 'one.json').mkdir()
   with pytest.raises(UserError, match='one.json cannot be read: Is a directo'):
     benchmarks.is_benchmark(str(tmp_path / 'one.json'))
@@ -543,7 +543,7 @@ def test_table_has_paired_differences(tmp_path):
   assert f'| two | +1.00 ± {error:.2f} |' in page
 
 
-def test_table_has_the_spread_over_seeds(tmp_path):
+def test_table_has_the_deviation_over_seeds(tmp_path):
   people = people_of(100)
   paths = [
     write_scored(tmp_path / f'a{seed}', people, range(wrong), seed=seed)
@@ -566,7 +566,7 @@ def test_table_has_the_spread_over_seeds(tmp_path):
     (['seed0', 'seed1'], 'seed0, seed1'),
   ],
 )
-def test_groups_have_the_name_that_their_runs_share(tmp_path, names, expected):
+def test_groups_have_the_name_that_the_runs_share(tmp_path, names, expected):
   (run,) = finished.load([write_run(tmp_path / 'run')])
   runs = [
     dataclasses.replace(run, name=name, config=run.config | {'seed': seed})
@@ -575,7 +575,7 @@ def test_groups_have_the_name_that_their_runs_share(tmp_path, names, expected):
   assert comparison.by_seed(runs) == {expected: runs}
 
 
-def test_a_seed_is_once_in_a_group(tmp_path):
+def test_a_group_has_each_seed_once(tmp_path):
   (run,) = finished.load([write_run(tmp_path / 'run')])
   runs = [
     dataclasses.replace(run, name=name, config=run.config | {'seed': seed})
@@ -617,8 +617,7 @@ def test_differences_of_means_have_both_errors(tmp_path):
   page = comparison.markdown(finished.load(write_two_groups(tmp_path)), [])
   # Means of 82 and 84 %; variances over seeds of 8 and 13.
   seeds = math.sqrt(8 / 2 + 13 / 3)
-  # The people 0 to 79 by how often a has them right less how often b has: a
-  # mean of -0.02.
+  # How much more often a is wrong than b, by person; the mean is 0.02.
   moves = np.zeros(400)
   for wrong in (80, 64):
     moves[:wrong] += 1 / 2
@@ -655,7 +654,7 @@ def test_figure_7_has_means_and_deviations_over_seeds(tmp_path):
 
 
 @pytest.mark.parametrize('deviation, start', [(2.0, 50), (9.0, 40), (40.0, 0)])
-def test_axis_of_bars_holds_the_whiskers(deviation, start):
+def test_axis_of_bars_includes_the_whiskers(deviation, start):
   figure = plots.bars(
     ['Head'],
     {'one': [60.0], 'two': [70.0]},
@@ -667,7 +666,7 @@ def test_axis_of_bars_holds_the_whiskers(deviation, start):
   assert figure.axes[0].get_ylim()[0] == start
 
 
-def test_seven_lines_differ_without_their_markers():
+def test_seven_lines_differ_without_markers():
   panel = {f'{n}': [(1, n), (2, n)] for n in range(7)}
   figure = plots.curves({'': panel}, horizontal='', title='')
   looks = {
@@ -709,7 +708,7 @@ def test_figure_8_is_over_people_where_batches_differ(tmp_path):
   assert lines_of(figure.axes[1]) == {'adam8': [[10, 70], [20, 80]]}
 
 
-def test_figure_8_has_the_mean_at_the_steps_that_all_have(tmp_path):
+def test_figure_8_has_the_mean_at_steps_that_all_runs_have(tmp_path):
   steps = {
     'x_seed0': [validation(10), validation(20, all_joints=70.0)],
     'x_seed1': [validation(20, all_joints=75.0), validation(30)],
@@ -729,7 +728,7 @@ def test_figure_8_has_the_mean_at_the_steps_that_all_have(tmp_path):
   plots.save(figure, tmp_path / 'figure8')
 
 
-def test_save_refuses_two_runs_of_one_file(tmp_path):
+def test_save_refuses_two_runs_with_one_file_name(tmp_path):
   paths = [
     write_run(tmp_path / name / 'seed0', settings=settings)
     for name, settings in TWO_BATCHES.items()
@@ -882,7 +881,7 @@ def test_load_refuses_a_damaged_saved_run(tmp_path):
     finished.load([str(tmp_path / 'folder.json')])
 
 
-def test_run_may_have_any_name(tmp_path):
+def test_a_run_can_have_any_name(tmp_path):
   names = os.fsdecode(b'\xff'), r'$\x$'
   paths = [write_run(tmp_path / name) for name in names]
   compare.write(finished.load(paths), [], tmp_path, convention='all_joints')

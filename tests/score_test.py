@@ -1,4 +1,4 @@
-"""Files of predictions score what others published for them.
+"""Published files of predictions get the scores published for them.
 
 SPEC is the project's collection of facts; its section 6 has what the published
 predictions of bearpaw/pytorch-pose and of Tompson et al. score, computed
@@ -36,8 +36,8 @@ GROUPS = {
   S2: '95.84 97.65 97.78 90.41 94.57 88.12 83.31 86.24 80.88 77.47',
   TOMPSON: '95.50 97.68 0 0 92.71 83.36 76.73 81.93 73.32 65.40',
 }
-# all_joints, standard, mean of the 10 hard joints. Of Tompson's first, SPEC
-# has one decimal, as two joints of the sixteen are missing.
+# all_joints, standard, mean of the 10 hard joints. SPEC has one decimal of
+# Tompson's all_joints, because two of the sixteen joints are missing.
 TOTALS = {
   S1: (86.207, 85.082, 80.257),
   S2: (88.198, 87.301, 83.204),
@@ -264,7 +264,7 @@ def test_score_of_a_changed_file_equals_a_loop(
 def test_load_matches_people_in_any_order(
   people, mpii_data, published, tmp_path
 ):
-  # The data's README: on the 270 people whose images are there, 89.66.
+  # From the data's README: 89.66 on the 270 people whose images exist.
   rows = [
     row
     for row, image in enumerate(people.image)
@@ -339,7 +339,7 @@ def test_names_that_are_not_utf8_are_printed_and_plotted(prepared, tmp_path):
   assert (tmp_path / 'plot.png').stat().st_size > 1000
 
 
-def test_load_reads_every_layout_alike(few, tmp_path):
+def test_load_reads_every_layout(few, tmp_path):
   predictions = few.joints
   write_h5(tmp_path / 'a.h5', preds=predictions)
   write_h5(tmp_path / 'b.h5', preds=predictions.T)
@@ -355,7 +355,9 @@ def test_load_reads_every_layout_alike(few, tmp_path):
 @pytest.mark.parametrize(
   'name', ['\u00e9t\u00e9/\u6f22\u5b57.jpg', os.fsdecode(b'\xff.jpg')]
 )
-def test_load_reads_what_write_wrote_of_any_name(name, few, tmp_path):
+def test_load_reads_what_write_wrote_whatever_the_image_names(
+  name, few, tmp_path
+):
   people = dataclasses.replace(few, image=np.array([name] * len(few)))
   score = np.linspace(0, 1, 48, dtype=np.float32).reshape(3, 16)
   prediction_files.write(tmp_path / 'p.h5', people, few.joints, score)
@@ -516,14 +518,14 @@ def test_files_in_common_are_scored_on_the_same_people(few, tmp_path):
     (['p.h5', '--anotations=a.h5'], "Unknown command line flag 'anotations'"),
   ],
 )
-def test_mistaken_command_is_refused_in_one_line(arguments, message):
+def test_mistake_in_the_command_is_told_in_one_line(arguments, message):
   result = run(*arguments)
   assert result.returncode == 1 and not result.stdout
   assert result.stderr.startswith('error: ') and message in result.stderr
   assert result.stderr.count('\n') == 1
 
 
-def test_numbers_outlast_a_plot_that_cannot_be_written(prepared, tmp_path):
+def test_numbers_are_printed_if_the_plot_cannot_be_written(prepared, tmp_path):
   people = records.read(prepared, 'valid').people
   ones = np.ones(people.labeled.shape, np.float32)
   path = tmp_path / 'predictions.h5'
@@ -637,7 +639,7 @@ def test_score_of_our_predictions_for_a_coco_file(tmp_path):
   assert 'other images' in score.summarize(file, truth)['oks_missing']
 
 
-def test_score_says_who_could_not_be_measured(few, tmp_path):
+def test_score_counts_people_who_cannot_be_measured(few, tmp_path):
   people = dataclasses.replace(few, reference=np.array([10, 0, 10], np.float32))
   truth = truth_of(people)
   path = write_ours(tmp_path / 'p.h5', few, [0, 1, 2])
@@ -646,7 +648,7 @@ def test_score_says_who_could_not_be_measured(few, tmp_path):
   assert 'Not counted: 1 people' in score.report([result], truth)
 
 
-def test_score_of_torsos_has_the_limbs(few, tmp_path):
+def test_score_by_torso_lengths_has_the_pcp(few, tmp_path):
   torso = dataclasses.replace(mpii.SKELETON, metric='pck_torso')
   truth = score.Truth(name='people', people=few, skeleton=torso)
   path = write_ours(tmp_path / 'p.h5', few, [0, 1, 2])

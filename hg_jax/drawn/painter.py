@@ -1,8 +1,8 @@
 """Paints puppets, and finds which of their joints are visible.
 
-Parts are painted back to front, each as convex hulls of circles whose centers
-are the puppet's points: a joint lies exactly where its limb is drawn to end.
-Radii are in head sizes.
+Parts are painted back to front. Each is a convex hull of circles whose centers
+are the puppet's points, so a limb ends exactly at its joints. Radii are in
+head sizes.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ from hg_jax.drawn.puppet import (  # fmt: skip
   Puppet,
 )
 
-# Of each limb: the points it joins, its radius at both, and how far it lies
-# before the body's middle; the garment over it, and which stretch of the
-# style's `legs` or `sleeves` is on it.
+# For each limb: its two end points and the radius at each, how far it lies in
+# front of the body's middle, the garment over it, and which stretch of the
+# style's `legs` or `sleeves` covers it.
 LIMBS = {
   'thigh': ('hip', 'knee', (0.36, 0.25), 0.0,
             'trousers', 'legs', (0.0, 0.5)),
@@ -40,14 +40,14 @@ LIMBS = {
   'hand': ('wrist', 'hand', (0.13, 0.16), 0.34,
            'shirt', 'sleeves', (1.0, 1.2)),
 }  # fmt: skip
-# Of each pad, its radius; it is worn over the two limbs that meet there.
+# The radius of each pad, which covers the two limbs that meet there.
 PADS = {'ankle': 0.26, 'knee': 0.29, 'wrist': 0.26, 'elbow': 0.26}
 PARTS = ('hips', 'chest', 'neck', 'hair', 'head') + tuple(
   f'{side} {part}'
   for side in SIDES
   for part in (*LIMBS, *(f'{joint} pad' for joint in PADS))
 )
-# The parts that a visible joint lies on; any other part hides the joint.
+# The parts on which each joint is visible; any other part hides it.
 SEEN_ON = {
   PELVIS: ('hips', 'chest'),
   THORAX: ('chest', 'neck'),
@@ -65,19 +65,20 @@ _SHIFT = 4  # OpenCV takes coordinates in 1 / 16 px
 _CIRCLE = np.stack(
   [f(np.arange(24) * np.pi / 12) for f in (np.cos, np.sin)], axis=1
 )
-# Round things are dark at the edge and light in the middle: hulls of circles
-# that are smaller by a fraction of their radius, and the color's brightness.
+# Round things are dark at the edge and light in the middle: they are hulls of
+# smaller and smaller circles. Each has the fraction of the radius that is left
+# out, and the brightness.
 _SHADES = ((0.0, 0.6), (0.13, 0.85), (0.35, 1.0), (0.6, 1.1))
 
 Layer = tuple[list[tuple[float, float, float]], Color]  # circles, their color
 
 
 class Canvas:
-  """A picture, and for each pixel the part of the person that it shows.
+  """A picture, and the part of a person that each pixel shows.
 
   Attributes:
     image: u8[H, W, 3], red, green, blue.
-    owner: u8[H, W], `owner_id` of the part; 0 for anything else.
+    owner: u8[H, W], the `owner_id` of the part; 0 for anything else.
   """
 
   def __init__(self, image: np.ndarray):
@@ -104,7 +105,7 @@ class Canvas:
 
 def _hull(circles: np.ndarray) -> np.ndarray:
   rims = circles[:, None, :2] + circles[:, None, 2:] * _CIRCLE
-  # OpenCV's coordinates are half a pixel less than ours: see `affine`.
+  # OpenCV's coordinates are half a pixel less than ours; see `affine`.
   rims = np.round((rims.reshape(-1, 2) - 0.5) * 2**_SHIFT)
   return cv2.convexHull(rims.astype(np.int32))
 
@@ -115,7 +116,7 @@ def owner_id(person: int, part: str) -> int:
 
 
 def paint(canvas: Canvas, puppet: Puppet, person: int) -> None:
-  """Paints a puppet, the picture's `person`th, over the canvas."""
+  """Paints a puppet, person number `person`, over the canvas."""
   if puppet.seated:
     canvas.fill(_stool(puppet), puppet.style.pattern)
   parts = [*_torso(puppet), *_head(puppet), *_limbs(puppet)]
@@ -128,7 +129,7 @@ def paint(canvas: Canvas, puppet: Puppet, person: int) -> None:
 def seen(
   canvas: Canvas, puppet: Puppet, person: int
 ) -> tuple[np.ndarray, np.ndarray]:  # bool[16], bool[16]
-  """Returns whether each joint lies in the picture, and is visible."""
+  """Returns whether each joint is in the picture, and whether it is visible."""
   height, width = canvas.owner.shape
   x, y = np.floor(puppet.points[:16, :2]).astype(int).T
   inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -141,8 +142,8 @@ def seen(
   return inside, visible
 
 
-# Each of the following yields parts: how near it is to the viewer, in head
-# sizes, its name, and its layers from below.
+# The following functions yield parts: the nearness to the viewer, in head
+# sizes, the name, and the layers in the order of painting.
 def _limbs(puppet: Puppet) -> Iterator[tuple[float, str, list[Layer]]]:
   style, unit = puppet.style, puppet.head_size
   for side, joints in SIDES.items():
@@ -219,7 +220,7 @@ def _head(puppet: Puppet) -> Iterator[tuple[float, str, list[Layer]]]:
   across = np.array([-up[1], up[0]])
 
   def circles(*placed):
-    """Of (across, up from the neck, radius)."""
+    """Makes circles of (across, up from the neck, radius)."""
     return [(*(neck + x * across + y * up), r * unit) for x, y, r in placed]
 
   nearness = puppet.points[[PELVIS, THORAX], 2].mean() / unit

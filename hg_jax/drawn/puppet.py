@@ -1,18 +1,16 @@
 """Creates puppets: articulated, clothed figures to draw people with.
 
-A puppet is a pose, a set of points of which the first 16 are MPII's joints,
-and a style, the colors and cut of its clothes. It is posed in three
-dimensions by joint angles within human limits, so limbs are foreshortened and
-hide each other as real ones do, and painted back to front as shaded hulls of
-circles, each limb's ends exactly at its joints.
+A puppet has a pose, a set of points of which the first 16 are MPII's joints,
+and a style, the colors and cut of its clothes. It is posed in three dimensions
+by joint angles within human limits, so limbs are foreshortened and hide each
+other as in photos.
 
-So that a small network learns them in minutes, puppets wear a skater's pads
-in a hue for each joint, `PADS`, and other clothes of paler colors. Left and
-right pads look alike. Puppets face the viewer, within `YAW` degrees, so their
-right is on the picture's left, as on a photo of a person who faces the
-camera. Colors cannot mark a side: training mirrors pictures and exchanges the
-labels, so a red right glove would be a left one half of the time. So the
-mirror image of a puppet (`mirror`) is another puppet, equally likely.
+For a small network to learn them in minutes, puppets wear skaters' pads with a
+hue for each joint, `PADS`, and clothes of paler colors. Puppets face the
+viewer, within `YAW` degrees, so their right is on the picture's left. Left and
+right pads look alike: training mirrors pictures and exchanges the labels, so
+colors cannot mark a side. The mirror image of a puppet (`mirror`) is another
+puppet that is equally likely.
 
 Lengths are in head sizes, 0.6 of the diagonal of MPII's head box, until
 `create` scales them. Axes: x to the picture's right, y down, z to the viewer.
@@ -40,17 +38,17 @@ for _name in RIGHT:
 
 YAW = 30.0  # degrees that a body may turn away from the viewer
 
-# Lengths in head sizes. A puppet that stands is about 8 of them tall, as an
-# MPII person of 200 px x scale is 8 of 25 px x scale; from neck to head top
-# are 4 / 3, which is so for each person of MPII: its head box is 4 tall, 3
-# wide and 5 along the diagonal, 0.6 of which is the head size.
+# Lengths in head sizes. A standing puppet is about 8 tall: in MPII a person is
+# 200 px x scale tall, and a head size 25 px x scale. From neck to head top it
+# is 4 / 3: MPII's head box is 4 tall, 3 wide and 5 along the diagonal, and 0.6
+# of the diagonal is the head size.
 HEAD = 4 / 3
 NECK_LENGTH, SPINE, SHOULDERS, HIPS = 0.3, 2.3, 1.6, 0.95
 UPPER_ARM, FOREARM, HAND = 1.4, 1.15, 0.25
 THIGH, SHIN, FOOT = 1.9, 1.85, 0.5
 
-# Ranges of four joint angles in degrees: the limb raised sideways, swung
-# forward, twisted outward about itself, and bent at the elbow or knee.
+# Ranges of four angles in degrees: the limb is raised sideways, swung forward,
+# twisted outward about its axis, and bent at the elbow or knee.
 ARMS = {
   'hanging': ((4, 25), (-20, 20), (-30, 30), (5, 35)),
   'on hip': ((35, 50), (-15, 0), (-95, -75), (85, 105)),
@@ -73,7 +71,7 @@ LEGS = {
   'squatting': ((20, 40), (70, 95), (10, 35), (105, 135)),
   'lunging': ((25, 40), (10, 30), (20, 50), (30, 60)),
 }
-# The poses of the two legs together, and the share of puppets that have them.
+# The poses of the two legs, and the share of puppets that have them.
 STANCES = (
   ('straight', 'straight', 0.26),
   ('astride', 'astride', 0.18),
@@ -99,7 +97,7 @@ Color = tuple[float, float, float]  # red, green, blue, 0 to 255
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-  """Colors and clothes of a puppet."""
+  """The colors and clothes of a puppet."""
 
   skin: Color
   hair: Color
@@ -108,12 +106,12 @@ class Style:
   trousers: Color
   shoes: Color
   pads: dict[str, Color]
-  sleeves: float  # fraction of the arm that they cover
-  legs: float  # fraction of the leg that the trousers cover
-  cut: str  # of the hair: 'short', 'long', 'bald' or 'hat'
-  print: str  # on the shirt: 'plain', 'stripes' or 'badge'
+  sleeves: float  # covered fraction of the arm
+  legs: float  # fraction of the leg covered by trousers
+  cut: str  # hair: 'short', 'long', 'bald' or 'hat'
+  print: str  # shirt: 'plain', 'stripes' or 'badge'
   girth: float  # factor on every radius
-  light: tuple[float, float]  # towards it, in the picture
+  light: tuple[float, float]  # direction towards the light in the picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,11 +119,11 @@ class Puppet:
   """A posed and dressed figure in a picture.
 
   Attributes:
-    points: f64[20, 3] px, as `affine` defines coordinates; z in px too. The
-      first 16 are MPII's joints, then come the hands and the toes.
+    points: f64[20, 3] px, in the coordinates of `affine`: MPII's 16 joints, the
+      hands and the toes.
     head_size: px.
-    gaze: how far the face has turned to the picture's right, -1 to 1.
-    seated: a stool is painted below it.
+    gaze: how far the face is turned to the picture's right, -1 to 1.
+    seated: whether to paint a stool.
   """
 
   points: np.ndarray
@@ -136,7 +134,7 @@ class Puppet:
 
 
 def _turn(axis: int, degrees: float) -> np.ndarray:
-  """Rotates column vectors about axis 0 (y to z), 1 (z to x) or 2 (x to y)."""
+  """Returns a rotation about axis 0 (y to z), 1 (z to x) or 2 (x to y)."""
   cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
   matrix = np.eye(3)
   a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -148,10 +146,10 @@ def _turn(axis: int, degrees: float) -> np.ndarray:
 def _limb(
   body: np.ndarray,
   angles: tuple[float, float, float, float],
-  side: int,  # -1 on the picture's left of a figure that faces us, else 1
-  bends: int,  # 1 forward as elbows do, -1 backward as knees do
+  side: int,  # -1 for the right limb, on the picture's left; 1 for the left
+  bends: int,  # 1 forward like elbows, -1 backward like knees
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the axes of an upper and a lower limb; limbs hang along y."""
+  """Returns the axes of an upper and a lower limb, which hang along y."""
   raised, swung, twisted, bent = angles
   upper = (
     body @ _turn(2, -side * raised) @ _turn(0, swung) @ _turn(1, side * twisted)
@@ -160,9 +158,9 @@ def _limb(
 
 
 def _pose(rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:
-  """Draws a pose: points in head sizes about the pelvis, gaze, seated."""
+  """Draws a pose: points in head sizes from the pelvis, gaze, seated."""
   yaw = rng.uniform(-YAW, YAW)
-  # Seen from a little above, so that what comes towards us is lower.
+  # The view is from slightly above, so nearer things are lower.
   body = _turn(2, rng.normal(0, 5)) @ _turn(0, -rng.uniform(2, 16))
   body = body @ _turn(1, yaw)
   stances = np.array([stance[:2] for stance in STANCES])
@@ -176,7 +174,7 @@ def _pose(rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:
   points = np.zeros((20, 3))
   points[THORAX] = torso @ -down * SPINE * lengths[0]
   points[NECK] = points[THORAX] + torso @ -down * NECK_LENGTH
-  # The head leans in the picture's plane only: its size is seen in full.
+  # The head leans only in the picture's plane, so its size is not shortened.
   lean = _turn(2, rng.normal(0, 9)) @ (points[NECK] - points[THORAX])
   lean[2] = 0
   points[HEAD_TOP] = points[NECK] + HEAD * lean / np.linalg.norm(lean)
@@ -226,7 +224,7 @@ def _style(rng: np.random.Generator) -> Style:
 
 
 def random_color(rng: np.random.Generator) -> Color:
-  """Draws a color that is paler than the pads."""
+  """Draws a color paler than the pads'."""
   return _rgb(rng.uniform(0, 180), rng.uniform(0, 140), rng.uniform(50, 255))
 
 
@@ -246,7 +244,7 @@ def create(
   center: tuple[float, float],
   head_size: float,
 ) -> Puppet:
-  """Draws a random puppet whose joints have their mean at `center`, px."""
+  """Draws a random puppet; the mean of its joints is at `center`, px."""
   points, gaze, seated = _pose(rng)
   points = points * head_size
   points[:, :2] += np.asarray(center) - points[:16, :2].mean(axis=0)
@@ -260,7 +258,7 @@ def create(
 
 
 def mirror(puppet: Puppet, width: int) -> Puppet:
-  """Returns the puppet of the mirrored picture, which is `width` px wide."""
+  """Returns the mirrored puppet of a picture `width` px wide."""
   points = puppet.points[FLIP] * [-1, 1, 1] + [width, 0, 0]
   x, y = puppet.style.light
   style = dataclasses.replace(puppet.style, light=(-x, y))

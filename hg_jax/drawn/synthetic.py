@@ -1,12 +1,11 @@
-"""Draws people to train on without photographs.
+"""Draws people to train on, with annotations.
 
-One to three puppets stand in front of clutter, partly hidden by things and
-by each other. The annotations have the form of `mpii_annotations.json`, which
-the reader of MPII reads. As in MPII (SPEC 0.4), a person's head
-size is 25 px x scale and the network's square is 10 head sizes wide, about a
-point 15 px x scale below `objpos`; `objpos` is near the mean of the joints.
-Occluded joints have a position and visibility 0; joints outside of the
-picture are not labeled: (0, 0).
+One to three puppets stand in front of clutter, partly hidden by things and by
+each other. The annotations have the form of `mpii_annotations.json`. As in
+MPII (SPEC 0.4), a person's head size is 25 px x scale, `objpos` is near the
+mean of the joints, and the network's square is 10 head sizes wide, centered 15
+px x scale below `objpos`. Occluded joints have a position and visibility 0.
+Joints outside the picture are not labeled: (0, 0).
 """
 
 import json
@@ -19,12 +18,12 @@ from tqdm import tqdm
 from hg_jax.base.errors import UserError, system_errors
 from hg_jax.drawn import painter, puppet
 
-HEAD_SIZE = 25.0  # px, of a person of scale 1
-HEIGHT = 200.0  # px, of one who stands
-PEOPLE_PER_IMAGE = (0.6, 0.3, 0.1)  # the share of images of 1, 2 and 3
-VALIDATION = 5  # one image in this many is for validation
+HEAD_SIZE = 25.0  # px, for a person of scale 1
+HEIGHT = 200.0  # px, for a standing person of scale 1
+PEOPLE_PER_IMAGE = (0.6, 0.3, 0.1)  # shares of images with 1, 2 and 3 people
+VALIDATION = 5  # one image in 5 is for validation
 
-# What jsonlab, which wrote MPII's file, makes of an empty matrix.
+# An empty matrix in the JSON of jsonlab, which wrote MPII's file.
 _EMPTY = {
   '_ArrayType_': 'double',
   '_ArraySize_': [0, 0],
@@ -35,18 +34,13 @@ _EMPTY = {
 def draw(directory: Path, people: int, seed: int) -> Path:
   """Draws pictures of exactly `people` people.
 
-  Image k depends on `seed` and k only (the last has fewer people if need be).
-
-  Args:
-    directory: gets `images/*.jpg` and, when all are drawn, `annotations.json`.
-    people: 10 or more, so that both splits have some.
-    seed: 0 or more; the same seed draws the same people.
-
-  Returns:
-    The path of `annotations.json`.
+  Image k depends only on `seed` and k; the last may have fewer people. The
+  `directory` gets `images/*.jpg` and, when all are drawn, `annotations.json`,
+  whose path is returned.
 
   Raises:
-    UserError: too few people, or `directory` cannot be written.
+    UserError: there are fewer than 10 people, so that a split could be empty,
+      or `directory` cannot be written to.
   """
   if people < 10 or seed < 0:
     raise UserError(
@@ -71,7 +65,7 @@ def draw(directory: Path, people: int, seed: int) -> Path:
         progress.update(len(rows))
         if len(persons) == people:
           break
-    # Renamed when complete: the file is there if and only if all images are.
+    # Renamed when complete: the file exists only if all images do.
     partial = annotations.with_suffix('.partial')
     partial.write_text(json.dumps(persons))
     partial.replace(annotations)
@@ -81,11 +75,11 @@ def draw(directory: Path, people: int, seed: int) -> Path:
 def _draw_image(
   rng: np.random.Generator, count: int
 ) -> tuple[np.ndarray, list[dict]]:
-  """Draws a picture, u8[H, W, 3], and returns each person's own fields."""
+  """Draws a picture, u8[H, W, 3], and each person's own fields."""
   width, height = int(rng.integers(480, 641)), int(rng.integers(360, 481))
   canvas = painter.Canvas(_backdrop(rng, width, height))
   _clutter(rng, canvas)
-  # The larger are nearer, and painted over the others.
+  # Larger people are nearer, and painted over the others.
   scales = np.sort(rng.uniform(0.5, 1.05, count) * height / HEIGHT).round(3)
   slots = (rng.permutation(count) + rng.uniform(0.3, 0.7, count)) / count
   cast = []
@@ -119,9 +113,9 @@ def _annotate(rng, canvas, body, person: int, scale: float) -> dict:
 
 
 def _to_mpii(rows: list[dict], name: str, index: int, shape) -> list[dict]:
-  """Adds to each person's fields those of the image and the other people."""
+  """Adds the fields of the image and of the other people."""
 
-  def squeezed(values):  # as jsonlab does: one other person is not a list
+  def squeezed(values):  # as in jsonlab: one person is not a list
     return (values if len(values) > 1 else values[0]) if values else _EMPTY
 
   persons = []
@@ -156,7 +150,7 @@ def _to_jpeg(picture: np.ndarray) -> bytes:
 
 
 def _backdrop(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-  """Draws a wall and a floor: faded gradients with soft stains."""
+  """Draws a wall and a floor: pale gradients with soft stains."""
   horizon = int(rng.uniform(0.5, 0.9) * height)
   colors = [_faded(puppet.random_color(rng)) for _ in range(4)]
   ramps = [
@@ -170,7 +164,7 @@ def _backdrop(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _faded(color: puppet.Color) -> np.ndarray:
-  """Returns the color halfway to gray, as scenery has it."""
+  """Returns the color halfway to gray, for scenery."""
   return 0.5 * np.array(color) + 0.5 * np.mean(color)
 
 
@@ -193,7 +187,7 @@ def _hide(
 
 
 def _thing(rng, canvas, place, size: float) -> None:
-  """Paints a ball, box or bar about `place`; `size` is its radius, px."""
+  """Paints a ball, box or bar at `place`; `size` is its radius, px."""
   flesh = puppet.SKIN[rng.integers(len(puppet.SKIN))]
   color = flesh if rng.uniform() < 0.3 else _faded(puppet.random_color(rng))
   reach = size * rng.uniform(0.6, 1.6, 2)

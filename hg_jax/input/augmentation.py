@@ -1,7 +1,7 @@
-"""Chooses the person and the random changes of example k, from (seed, k) alone.
+"""Chooses the person and the random changes of example k from (seed, k).
 
-No state is kept, so a run that resumes at any step, on any number of machines,
-sees the examples of an uninterrupted one.
+No state is kept. A run that resumes at any step, on any number of machines,
+sees the same examples as an uninterrupted run.
 
 Axes: B examples.
 """
@@ -15,9 +15,9 @@ import numpy as np
 
 from hg_jax.base.config import Augment
 
-# Random numbers per example; Philox makes four per count of its counter.
+# Random numbers per example; Philox makes four per step of its counter.
 _NUMBERS = 8
-_BLOCK = 1000  # examples among which datasets have their shares
+_BLOCK = 1000  # examples; in each block datasets have exactly their shares
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,11 @@ class Augmentation:
 
   Attributes:
     rotation: f64[B], degrees, counter-clockwise.
-    scale: f64[B], factor on the person's square.
-    flip: bool[B], mirror left and right.
-    saturation: f64[B], factor on the distance of a pixel from its gray.
-    brightness: f64[B], added to the pixel, fraction of white.
-    contrast: f64[B], factor on its distance from mid-gray.
+    scale: f64[B], factor on the side of the person's square.
+    flip: bool[B], whether to mirror left and right.
+    saturation: f64[B], factor on a pixel's distance from its gray.
+    brightness: f64[B], added to a pixel, as a fraction of white.
+    contrast: f64[B], factor on a pixel's distance from mid-gray.
   """
 
   rotation: np.ndarray
@@ -43,8 +43,8 @@ class Augmentation:
   def color_matrix(self) -> np.ndarray:  # f32[B, 3, 4]
     """Returns the map of colors [r, g, b, 1] -> [r, g, b], levels 0..255.
 
-    Saturation, then brightness, then contrast, as in
-    pytorch_stacked_hourglass.
+    As in pytorch_stacked_hourglass, it changes saturation, then brightness,
+    then contrast.
     """
     saturation = self.saturation[:, None, None]
     contrast = self.contrast[:, None, None]
@@ -60,8 +60,8 @@ def sample(
   augment: Augment, *, seed: int, first: int, count: int
 ) -> Augmentation:
   """Draws the changes of examples first .. first + count - 1."""
-  # The counter is the example's number: whoever draws example k, in whatever
-  # batch, gets the same numbers.
+  # The counter depends on the example's number only, so example k gets the
+  # same numbers in any batch.
   counter = first * _NUMBERS // 4
   stream = np.random.Generator(np.random.Philox(key=seed, counter=counter))
   uniform = stream.random((count, _NUMBERS))
@@ -81,7 +81,7 @@ def rows(
 ) -> np.ndarray:  # i64[B]
   """Chooses the people of examples first .. first + count - 1.
 
-  Every epoch shows every person once, in another order: example k is number
+  Every epoch shows every person once, in a new order: example k is number
   k % people of epoch k // people.
   """
   epoch, number = np.divmod(np.arange(first, first + count), people)
@@ -101,15 +101,10 @@ def shared_rows(
 ) -> np.ndarray:  # i64[B]
   """Chooses people of several datasets, each for its share of the examples.
 
-  Of every 1,000 examples as many show a dataset as its share says; its people
-  come in its own epochs.
-
-  Args:
-    shares: for each dataset its people, which follow each other, and its
-      share, of any sum.
-    seed: the run's.
-    first: the first example.
-    count: how many.
+  Each 1,000 examples show the datasets in exactly these shares. The people of
+  a dataset come in epochs of their own. `shares` has the number of people and
+  the share of each dataset; the shares may have any sum. The rows of a dataset
+  follow those of the dataset before it.
   """
   starts = np.cumsum([0, *(people for people, _ in shares)])
   shown = []
@@ -129,13 +124,16 @@ def shared_rows(
 def _datasets(
   shares: tuple[float, ...], seed: int, block: int
 ) -> np.ndarray:  # i64[_BLOCK]
-  """The dataset of each example of a block; as many of each in every block."""
+  """Returns the dataset of each example in a block of 1,000."""
   ends = np.rint(_BLOCK * np.cumsum(shares) / np.sum(shares)).astype(int)
   datasets = np.searchsorted(ends, np.arange(_BLOCK), side='right')
   return np.random.default_rng([seed, block]).permutation(datasets)
 
 
 def margin(augment: Augment) -> float:
-  """Returns how far changed crops reach, in sides of the person's square."""
+  """Returns the side of the square that holds all changed crops.
+
+  The unit is the side of the person's square.
+  """
   angle = math.radians(min(augment.rotation, 45.0))
   return (1 + augment.scale) * (math.cos(angle) + math.sin(angle))

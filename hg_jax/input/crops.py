@@ -1,4 +1,4 @@
-"""Cuts people out of photographs, as the network sees them."""
+"""Cuts people out of photos, for records and for the network."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ def cut(
 ) -> tuple[np.ndarray, np.ndarray]:  # u8[S, S, 3], f64[3, 3]
   """Cuts a square out of an image and shrinks it by averaging areas.
 
-  The square is widened to whole pixels, so nothing is interpolated; it is
-  black outside the image and is never enlarged: S <= size. One of many pixels
-  is shrunk by a whole number first, which is much faster, and bounds memory.
+  The square is widened to whole pixels, so nothing is interpolated. It is
+  black outside the image and is never enlarged: S <= size. A very large square
+  is first shrunk by a whole number, which is much faster and bounds memory.
 
   Returns:
     The crop and the map from the image to it.
@@ -47,8 +47,8 @@ def cut(
   return square, image_to_crop
 
 
-# Pixels of a square for each of its crop's, from twice as many of which it is
-# shrunk first: no person of MPII in crops of the default size.
+# A square is first shrunk by the whole number side / (_MOST * size), if that is
+# 2 or more: for crops of the default size, no person of MPII.
 _MOST = 4
 
 
@@ -57,7 +57,7 @@ def warp(
   crop_to_input: np.ndarray,  # f[3, 3]
   size: int,
 ) -> np.ndarray:  # u8[S, S, 3] RGB
-  """The network's input: bilinear, black outside the crop."""
+  """Cuts the network's input out of a crop: bilinear, black outside."""
   # OpenCV warps four channels three times as fast as three.
   crop = cv2.cvtColor(crop, cv2.COLOR_BGR2RGBA)
   crop = cv2.warpAffine(crop, affine.to_opencv(crop_to_input), (size, size))
@@ -65,10 +65,7 @@ def warp(
 
 
 def crop_size(image_size: int) -> int:
-  """Returns the side of the prepared crops for inputs of this side, px.
-
-  At a scale of 1 a pixel of such a crop is a pixel of the input.
-  """
+  """Returns the side of prepared crops for inputs of this side, px."""
   return round(image_size * _FINENESS)
 
 
@@ -80,7 +77,8 @@ def inputs_of(
 ) -> tuple[np.ndarray, np.ndarray]:  # u8[P, S, S, 3] RGB, f64[P, 3, 3]
   """Cuts the network's inputs out of a whole photo.
 
-  To the bit those of crops as `prepare` cuts them, before they become JPEGs.
+  They equal, to the bit, the inputs from the crops that `prepare` cuts before
+  it compresses them as JPEG.
 
   Returns:
     The inputs and the maps from the image to them.
@@ -96,8 +94,8 @@ def inputs_of(
   return inputs, maps
 
 
-# The defaults of `prepare`: side of the crop over the square's, and px of it
-# over those of the input.
+# The defaults of `prepare`: the crop's side over the square's, and the crop's
+# pixels over the input's.
 _MARGIN, _FINENESS = 1.7075, 448 / 256
 
 
@@ -107,9 +105,10 @@ def glance_at(
   side: float,  # px
   size: int,  # px
 ) -> tuple[np.ndarray, np.ndarray]:  # u8[S, S, 3] RGB, f64[3, 3]
-  """An input and its map as `inputs_of` cuts them, but for a pixel or so.
+  """Cuts an input as `inputs_of` does, within a pixel, in a tenth of the time.
 
-  It takes a tenth of the time.
+  Returns:
+    The input and the map from the image to it.
   """
   seen, image_to_input = cut(picture, center, side, size)
   if len(seen) < size:
@@ -122,7 +121,7 @@ def shrink(
   picture: np.ndarray,  # u8[H, W, 3]
   factor: int,
 ) -> np.ndarray:  # u8[ceil(H / factor), ceil(W / factor), 3]
-  """Averages squares of `factor` px; black beyond the image."""
+  """Averages squares of `factor` px; it is black beyond the image."""
   if factor == 1 or not picture.size:
     return picture
   height, width = picture.shape[:2]

@@ -1,7 +1,7 @@
 """Draws examples: person, map, colors and target joints, but no pixels.
 
-`input_pipeline` makes the inputs from them on the host and `resident` on the
-device, so the two show the same. NumPy alone.
+From the same examples `input_pipeline` makes inputs on the host, and
+`resident` on the device. This file needs only NumPy.
 
 Axes: B batch, K joints, P people.
 """
@@ -23,13 +23,13 @@ class Examples:
   """B examples.
 
   Attributes:
-    row: i32[B], of the crops.
+    row: i32[B], rows of the crops.
     crop_to_input: f64[B, 3, 3], px of the stored crop to px of the input.
     color: f32[B, 3, 4], [r, g, b, 1] -> [r, g, b], gray levels 0..255.
-    joints: f32[B, K, 2], px of the heatmaps; of a mirrored
-      example left joints are right ones.
-    labeled: bool[B, K], those with a position.
-    known: bool[B, K], those that the loss asks for.
+    joints: f32[B, K, 2], px of the heatmaps. In a mirrored example left joints
+      are right ones.
+    labeled: bool[B, K], joints that have a position.
+    known: bool[B, K], joints that the loss counts.
   """
 
   row: np.ndarray
@@ -66,13 +66,13 @@ def training(
 def evaluation(
   crops: Crops, config: Config, *, first: int, count: int
 ) -> tuple[Examples, dict[str, np.ndarray]]:
-  """Makes unchanged examples of people first .. first + count - 1.
+  """Makes examples without changes of people first .. first + count - 1.
 
   Returns:
-    The examples, and what to compare predictions with: 'heatmap_to_image'
+    The examples, and the truth for their predictions: 'heatmap_to_image'
     f32[B, 3, 3], 'joints' f32[B, K, 2] px of the image, 'labeled' and
     'visible' bool[B, K], 'reference' f32[B] px of the image, and 'mask'
-    bool[B], False for padding beyond the last person, who is repeated.
+    bool[B], False for padding, which repeats the last person.
   """
   index = np.arange(first, first + count)
   row = np.minimum(index, len(crops) - 1)
@@ -116,11 +116,7 @@ def _examples(
 
 
 def check_margin(crops: Crops, config: Config) -> None:
-  """Refuses crops that are too narrow for the augmentation.
-
-  Raises:
-    UserError: says how wide they must be.
-  """
+  """Raises a UserError if the crops are too narrow for the augmentation."""
   needed = augmentation.margin(config.augment)
   if needed > crops.margin * 1.001:
     raise UserError(

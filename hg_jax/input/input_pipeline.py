@@ -1,8 +1,8 @@
 """Makes batches from prepared crops in memory, with tf.data and OpenCV.
 
-A training batch is a pure function of (config, step). Each tf.data thread
-makes whole batches in NumPy and OpenCV, which release Python's lock: decode
-the JPEG, warp it to the network's input, map its colors, render heatmaps.
+A training batch is a pure function of (config, step). Each thread of tf.data
+makes whole batches: it decodes the JPEGs, warps them to the network's input,
+maps their colors and renders heatmaps. NumPy and OpenCV release Python's lock.
 
 Axes: B batch, S input px, H = S // 4 heatmap px, K joints.
 """
@@ -41,8 +41,8 @@ def train_batches(
     crops: the training people, or photos; every process has all of them.
     config: the run's.
     start: the first step.
-    process: this one's number among `processes`, which share each batch.
-    processes: how many there are.
+    process: the number of this process.
+    processes: the number of processes, which share each batch.
     threads: how many batches to make at a time; by default one per core.
 
   Yields:
@@ -77,17 +77,13 @@ def train_batch(
 def evaluation_batches(
   crops: Crops, config: Config, batch_size: int, numbers: range | None = None
 ) -> Iterator[Batch]:
-  """Yields every person once, unchanged, in order.
+  """Yields every person once, without changes, in order.
 
-  Args:
-    crops: the people.
-    config: the run's.
-    batch_size: people per batch; beyond the last there is padding.
-    numbers: of the batches to make, all by default.
+  The last batch is padded. `numbers` selects batches; by default all are made.
 
   Yields:
     'image' u8[B, S, S, 3], 'heatmaps' f32[B, H, H, K], 'known' bool[B, K],
-    and what `examples.evaluation` returns to compare with.
+    and the truth of `examples.evaluation`.
   """
 
   def batch(number: int) -> Batch:
@@ -100,7 +96,7 @@ def evaluation_batches(
 
 
 def make_batch(crops: Crops, drawn: Examples, config: Config) -> Batch:
-  """Makes the batch of examples, as `train_batches` yields it."""
+  """Makes a batch of examples, as `train_batches` yields it."""
   size = config.data.image_size
   inputs = np.empty((len(drawn.row), size, size, 3), np.uint8)
   for i, row in enumerate(drawn.row):
@@ -116,7 +112,7 @@ def make_batch(crops: Crops, drawn: Examples, config: Config) -> Batch:
 def render_targets(
   drawn: Examples, config: Config
 ) -> np.ndarray:  # f32[B, H, H, K]
-  """Renders the heatmaps that the network is trained to give."""
+  """Renders the target heatmaps."""
   return heatmaps.render(
     drawn.joints,
     drawn.labeled,
@@ -129,7 +125,7 @@ def _stream(
   batch: Callable[[int], Batch], steps: range, threads: int | None = None
 ) -> Iterator[Batch]:
   """Yields `batch` of each step in order, computed ahead on every core."""
-  # One thread per batch; OpenCV's own would fight them for the cores.
+  # There is one thread per batch; OpenCV must not start more.
   cv2.setNumThreads(1)
   tf.config.set_visible_devices([], 'GPU')
   sample = batch(steps.start)
@@ -151,18 +147,18 @@ def _stream(
   )
   try:
     for tensors in dataset.prefetch(2):
-      # `tensor.numpy()` would copy; nobody writes to these arrays.
+      # Unlike `tensor.numpy()`, this does not copy. Nobody writes to them.
       views = [np.asarray(memoryview(tensor)) for tensor in tensors]
       yield dict(zip(sample, views, strict=True))
   except tf.errors.OpError:
-    # TensorFlow wraps what a thread raised in twenty lines of its own.
+    # TensorFlow wraps an error of a thread in twenty lines of its own.
     if errors:
       raise errors[0] from None
     raise
 
 
 def _cores() -> int:
-  """Counts the cores that this process may use."""
+  """Returns the number of cores that this process may use."""
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1

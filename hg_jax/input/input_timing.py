@@ -1,7 +1,7 @@
-"""Times making training batches on one core, by stage and whole.
+"""Times making training batches on one core, in stages and as a whole.
 
-Times are those that the core spent on this process: on a core that is shared
-they are what a core of one's own would take.
+Times are processor times of this process, so other processes on the core do
+not count.
 """
 
 import os
@@ -22,7 +22,7 @@ from hg_jax.input import augmentation, examples, records
 from hg_jax.input import crops as cropping
 from hg_jax.input.records import Crops
 
-PEOPLE = 64  # of noise
+PEOPLE = 64  # crops of noise
 STAGES = ('draw', 'decode', 'warp', 'color', 'heatmaps')
 
 
@@ -34,7 +34,7 @@ def measure_input(
     records.read(Path(data_dir), 'train') if data_dir else noise_crops(PEOPLE)
   )
   use_one_core()
-  # Only now: TensorFlow's threads stay on the core they are started on.
+  # Imported now, because TensorFlow's threads stay on the core they start on.
   from hg_jax.input import input_pipeline
 
   config.steps = batches + 1
@@ -48,14 +48,12 @@ def measure_input(
     steps = range(1, batches + 1)
     return sum(time_stages(crops, config, step) for step in steps)
 
+  def decoding() -> float:
+    return time_decoding(crops, config)
+
   wall, core = time.perf_counter(), time.process_time()
   seconds = take_turns(
-    {
-      'stages': stages,
-      'decode alone': lambda: time_decoding(crops, config),
-      'whole': whole,
-    },
-    rounds,
+    {'stages': stages, 'decode alone': decoding, 'whole': whole}, rounds
   )
   core_share = (time.process_time() - core) / (time.perf_counter() - wall)
   count = batches * config.batch_size
@@ -71,7 +69,7 @@ def measure_input(
     'rounds': rounds,
     'core_share': core_share,
     'stage_ms': dict(zip(STAGES, ms['stages'].tolist(), strict=True))
-    # Memory for the batch, and tf.data's threads and queues.
+    # The rest: memory for the batch, and the threads and queues of tf.data.
     | {'batching': float(ms['whole'] - ms['stages'].sum())},
     'whole_ms': float(ms['whole']),
     'decode_alone_ms': float(ms['decode alone']),
@@ -81,9 +79,9 @@ def measure_input(
 
 
 def use_one_core() -> None:
-  """Keeps this process, and the threads it starts from now on, on a core."""
+  """Keeps this process, and the threads it starts from now on, on one core."""
   if not hasattr(os, 'sched_setaffinity'):
-    raise UserError('--what=input needs Linux: it ties itself to one core.')
+    raise UserError('--what=input needs Linux, to keep itself on one core.')
   os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
   cv2.setNumThreads(1)
 
@@ -135,7 +133,7 @@ def time_decoding(crops: Crops, config: Config) -> float:  # s
 
 
 def time_batches(batches: Iterator) -> float:  # s
-  """Times all batches but the first, in all threads."""
+  """Times all batches but the first, over all threads."""
   next(batches)
   before = time.process_time()
   for _ in batches:
@@ -144,7 +142,7 @@ def time_batches(batches: Iterator) -> float:  # s
 
 
 def noise_crops(people: int, *, size: int = 448, joints: int = 16) -> Crops:
-  """Draws crops of noise, with the size in px and bytes of MPII's."""
+  """Draws crops of noise, with the size of MPII's in px and in bytes."""
   rng = np.random.default_rng(0)
   encoded = []
   for _ in range(people):

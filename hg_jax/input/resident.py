@@ -1,10 +1,11 @@
-"""Prepared crops that live on the device, and inputs made there.
+"""Keeps prepared crops on the device, and makes inputs there.
 
-`config.data.resident` decodes a split once, to uint8 on every device. Of a
-batch only rows, maps, colors and joints travel, a kilobyte a person; the
-device warps, colors and draws heatmaps. No host core is busy and TensorFlow
-is not needed. `input_pipeline` makes the same inputs on the host, from the
-same `examples`, to a gray level.
+With `config.data.resident` a split is decoded once, to uint8 on every device.
+For a batch, only rows, maps, colors and joints travel to the device, a
+kilobyte a person; it warps the crops, maps their colors and renders heatmaps.
+This needs no host cores and no TensorFlow. `input_pipeline` makes the same
+inputs on the host from the same `examples`; pixels differ by at most a gray
+level.
 
 Axes: P people, D devices, B batch, C crop px, S input px, H = S // 4 heatmap
 px, K joints.
@@ -38,30 +39,25 @@ def store(
 ) -> jax.Array:  # u8[P, C, C, 3] RGB, whole on every device
   """Decodes a split onto the devices.
 
-  A crop smaller than the largest lies in the top-left corner, black around
-  it: just what the warp takes the outside of a crop for.
+  A crop smaller than the largest is placed in the top-left corner. The rest is
+  black, as `warp` fills in what lies outside a crop.
 
   Raises:
-    UserError: there is not enough memory on a device, and how much it takes.
+    UserError: a device does not have enough memory.
   """
   shape = (len(crops), crops.size, crops.size, 3)
   _require_memory(shape, devices)
   mesh = Mesh(np.array(devices), ('batch',))
   whole = NamedSharding(mesh, PartitionSpec())
-  try:
-    stored = jnp.zeros(shape, jnp.uint8, device=whole)
-    cv2.setNumThreads(1)
-    with ThreadPool() as pool:
-      for first in range(0, len(crops), _CHUNK):
-        rows = range(first, min(first + _CHUNK, len(crops)))
-        part = np.zeros((len(rows), *shape[1:]), np.uint8)
-        pool.starmap(partial(_decode_into, crops), zip(part, rows, strict=True))
-        stored = _update(stored, jax.device_put(part, whole), first)
-    return stored.block_until_ready()
-  except jax.errors.JaxRuntimeError as error:
-    if 'RESOURCE_EXHAUSTED' not in str(error):
-      raise
-    raise UserError(_too_large(shape, 'that is not there')) from error
+  stored = jnp.zeros(shape, jnp.uint8, device=whole)
+  cv2.setNumThreads(1)
+  with ThreadPool() as pool:
+    for first in range(0, len(crops), _CHUNK):
+      rows = range(first, min(first + _CHUNK, len(crops)))
+      part = np.zeros((len(rows), *shape[1:]), np.uint8)
+      pool.starmap(partial(_decode_into, crops), zip(part, rows, strict=True))
+      stored = _update(stored, jax.device_put(part, whole), first)
+  return stored.block_until_ready()
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -78,14 +74,20 @@ def _decode_into(crops: Crops, crop: np.ndarray, row: int) -> None:
 def _require_memory(
   shape: tuple[int, ...], devices: Sequence[jax.Device]
 ) -> None:
+  needed = np.prod(shape, dtype=np.int64)
   for device in devices:
     free = _free_bytes(device)
-    if free is not None and np.prod(shape, dtype=np.int64) > free:
-      raise UserError(_too_large(shape, f'{device} has {free / 1e9:.1f} free'))
+    if free is not None and needed > free:
+      raise UserError(
+        f'config.data.resident needs {needed / 1e9:.1f} GB on each device for '
+        f'{shape[0]:,} crops of {shape[1]} px, and {device} has '
+        f'{free / 1e9:.1f} GB free; leave it off, or prepare with a smaller '
+        '--size.'
+      )
 
 
 def _free_bytes(device: jax.Device) -> int | None:
-  """What a device, or the host in its place, has left; None: not known."""
+  """Returns the free memory of a device, for a CPU its part of the host's."""
   stats = device.memory_stats() or {}
   if {'bytes_limit', 'bytes_in_use'} <= stats.keys():
     return stats['bytes_limit'] - stats['bytes_in_use']
@@ -97,14 +99,6 @@ def _free_bytes(device: jax.Device) -> int | None:
   return available // jax.local_device_count()
 
 
-def _too_large(shape: tuple[int, ...], there: str) -> str:
-  return (
-    f'config.data.resident needs {np.prod(shape, dtype=np.int64) / 1e9:.1f} '
-    f'GB on each device for {shape[0]:,} crops of {shape[1]} px, and {there}; '
-    'leave it off, or prepare with a smaller --size.'
-  )
-
-
 def train_recipes(
   crops: Crops,
   config: Config,
@@ -113,22 +107,12 @@ def train_recipes(
   process: int = 0,
   processes: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """The recipes of the batches of `input_pipeline.train_batches`.
+  """Yields the recipes of the batches of `input_pipeline.train_batches`.
 
-  `make_inputs` makes these of them, within the train step.
-
-  Args:
-    crops: the training people.
-    config: the run's.
-    start: the first step; the last is config.steps - 1.
-    process: this one's number among `processes`.
-    processes: how many share the batch.
-
-  Yields:
-    A `recipe` of this process's share of each batch.
+  `make_inputs` makes the batches from them, within the train step.
 
   Raises:
-    UserError: the crops are too narrow for the augmentation asked for.
+    UserError: the crops are too narrow for the augmentation.
   """
   examples.check_margin(crops, config)
   local = config.batch_size // processes
@@ -145,19 +129,18 @@ def evaluation_batches(
   batch_size: int,
   numbers: range | None = None,
 ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-  """The batches of `input_pipeline.evaluation_batches`.
+  """Yields the batches of `input_pipeline.evaluation_batches`.
 
   Args:
     stored: the crops on the devices.
-    make: what `make_inputs` made, jitted once for all evaluations.
+    make: the function of `make_inputs`, jitted once for all evaluations.
     crops: the people.
-    config: the run's.
-    batch_size: of all devices together.
-    numbers: of the batches; all by default.
+    config: the run's config.
+    batch_size: for all devices together.
+    numbers: the batches to make; by default all.
 
   Yields:
-    What that yields; 'image' and 'heatmaps' lie on the devices of `stored`,
-    which share the batch equally.
+    The batches. The devices of `stored` share 'image' and 'heatmaps' equally.
   """
   split = NamedSharding(stored.sharding.mesh, PartitionSpec('batch'))
   for number in numbers or range(-(-len(crops) // batch_size)):
@@ -168,12 +151,12 @@ def evaluation_batches(
 
 
 def recipe(drawn: Examples) -> dict[str, np.ndarray]:
-  """What the device needs of examples.
+  """Returns the arrays from which the device makes the inputs of examples.
 
   Returns:
-    'row' i32[B]; 'input_to_crop' f32[B, 2, 3], OpenCV's, between pixel
-    indices; 'color' i32[B, 3, 4] in 1 / COLOR_UNIT; 'joints' f32[B, K, 2],
-    'labeled' and 'known' bool[B, K] as they are.
+    'row' i32[B]; 'input_to_crop' f32[B, 2, 3], between pixel indices as in
+    OpenCV; 'color' i32[B, 3, 4] in 1 / COLOR_UNIT; and 'joints' f32[B, K, 2],
+    'labeled' and 'known' bool[B, K] of the examples.
   """
   return {
     'row': drawn.row,
@@ -190,7 +173,7 @@ def recipe(drawn: Examples) -> dict[str, np.ndarray]:
 def make_inputs(
   config: Config,
 ) -> Callable[[jax.Array, dict[str, jax.Array]], dict[str, jax.Array]]:
-  """Makes the function from the stored crops and a recipe to inputs."""
+  """Returns the function from the stored crops and a recipe to inputs."""
   size = config.data.image_size
 
   def inputs(stored, recipe):
@@ -216,9 +199,9 @@ def warp(
   *,
   size: int,
 ) -> jax.Array:  # u8[S, S, 3]
-  """The network's input: bilinear, black outside, as cv2.warpAffine's."""
+  """Cuts the network's input: bilinear, black outside, as cv2.warpAffine."""
   y, x = jnp.mgrid[:size, :size].astype(jnp.float32)
-  # Not a matrix product: on a GPU that may keep ten bits of a coordinate.
+  # A matrix product on a GPU may keep only ten bits of a coordinate.
   column, row = (m[0] * x + m[1] * y + m[2] for m in input_to_crop)
   left, top = jnp.floor(column), jnp.floor(row)
   right_share, bottom_share = (column - left)[..., None], (row - top)[..., None]
@@ -242,7 +225,7 @@ def recolor(
   image: jax.Array,  # u8[S, S, 3]
   color: jax.Array,  # i32[3, 4], in 1 / COLOR_UNIT
 ) -> jax.Array:  # u8[S, S, 3]
-  """Colors of a 3 x 4 matrix, clipped to 0..255, as cv2.transform's."""
+  """Maps colors by a 3 x 4 matrix and clips to 0..255, as cv2.transform."""
   channels = jnp.moveaxis(image.astype(jnp.int32), -1, 0)
   mixed = [sum(m[:3, None, None] * channels) + m[3] for m in color]
   mixed = (jnp.stack(mixed, -1) + COLOR_UNIT // 2) // COLOR_UNIT

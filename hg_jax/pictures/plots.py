@@ -1,7 +1,7 @@
-"""The report's charts: bars per joint group and curves over steps.
+"""Draws the report's charts: bars by joint and curves over steps.
 
-Series differ in color, and without color too: bars by hatch, lines by dash
-and marker. The colors are Okabe and Ito's, made for every color vision.
+Series differ in color, and also in hatch (bars) or in dash and marker (lines).
+The colors are Okabe and Ito's, which suit every color vision.
 """
 
 import io
@@ -17,9 +17,8 @@ from matplotlib.ticker import StrMethodFormatter
 from hg_jax.base import files
 from hg_jax.pictures import lettering
 
-# Yellow is left out: its lines are not seen on white. There is one hatch, one
-# dash and one marker more than colors, so that a color's next turn looks
-# different.
+# Without yellow, which is hard to see on white. There is one hatch, dash and
+# marker more than there are colors, so that a repeated color looks different.
 _COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00')
 _GRAYS = ('#4d4d4d', '#a6a6a6', '#d9d9d9', '#737373', '#bfbfbf', '#f2f2f2')
 _HATCHES = ('', '///', '...', 'xxx', '\\\\\\', '++', 'ooo')
@@ -34,9 +33,9 @@ _STYLE = {
   'axes.grid': True,
   'grid.color': '#dddddd',
   'hatch.linewidth': 0.6,
-  'text.parse_math': False,  # names may have dollars in them
-  'svg.fonttype': 'none',  # text stays text: it can be searched and read
-  'svg.hashsalt': 'hg_jax',  # the same figure is the same file
+  'text.parse_math': False,  # names may have dollar signs
+  'svg.fonttype': 'none',  # text can be searched
+  'svg.hashsalt': 'hg_jax',  # the same figure makes the same file
 }
 
 
@@ -51,12 +50,12 @@ def bars(
 ) -> Figure:
   """Draws a group of bars per column, a bar per series: the report's Figure 7.
 
-  A bar with a deviation has a whisker that long to either side. The axis
-  starts at 0, or nearer the lowest end if that is above 50, where differences
-  of a point would not be seen; its label says so.
+  A bar with a deviation has a whisker. The axis starts at 0. If all ends lie
+  above 50, it starts nearer to them, to show differences of a point, and the
+  axis's label says so.
   """
   series = {
-    name: np.array(values, np.float64)  # None, where nothing is labeled: NaN
+    name: np.array(values, np.float64)  # None becomes NaN
     for name, values in (*runs.items(), *published.items())
   }
   colors = [
@@ -110,10 +109,10 @@ def curves(
 ) -> Figure:
   """Draws a line per series over training: the report's Figure 8.
 
-  A panel has the vertical axis's label and by series its (step, value) pairs,
-  or other numbers that rise with the steps; `horizontal` says which. The
-  vertical axes hold each line from its first fifth on: before that it learns
-  so much that the rest would look like one line.
+  Panels are named by the label of their vertical axis. They have for each
+  series (step, value) pairs, or other numbers for the step, which `horizontal`
+  names. Vertical axes are fitted to the lines without their first fifth, which
+  changes so much that the rest would look flat.
   """
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(12, 5.5), layout='constrained')
@@ -149,9 +148,8 @@ def over_thresholds(
   unit: str,
   title: str,
 ) -> Figure:
-  """Draws a panel per group of joints: its PCK over the threshold by file."""
+  """Draws a panel per group of joints: the PCK of each file by threshold."""
   rows = -(-len(panels) // 4)
-  # The names of files may have dollar signs.
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(11, 3.1 * rows), layout='constrained')
     grid = figure.subplots(rows, 4, sharex=True, sharey=True, squeeze=False)
@@ -172,9 +170,9 @@ def over_thresholds(
 
 
 def histograms(values: Mapping[str, np.ndarray], *, title: str) -> Figure:
-  """Draws the distribution of each quantity's values, f[...], in a panel.
+  """Draws a panel for the distribution of each quantity, f[...].
 
-  The names of the quantities label the axes, so they give the unit.
+  The names label the axes, so they should have the unit.
   """
   with matplotlib.rc_context(_STYLE):
     columns = min(3, len(values))
@@ -192,44 +190,37 @@ def histograms(values: Mapping[str, np.ndarray], *, title: str) -> Figure:
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-  """Writes `path` with the suffixes .png and .svg."""
+  """Writes the figure as .png and as .svg."""
   with matplotlib.rc_context(_STYLE):
     write(figure, path.with_suffix('.png'), dpi=150)
     write(figure, path.with_suffix('.svg'), metadata={'Date': None})
 
 
 def write(figure: Figure, path: pathlib.Path, **options) -> None:
-  """Writes one file, in the form of its suffix; PNG if it has none.
-
-  Args:
-    figure: what to write.
-    path: the file.
-    **options: of `Figure.savefig`.
+  """Writes one file in the form of its suffix; `options` are of `savefig`.
 
   Raises:
     OSError: it cannot be written.
-    ValueError: the suffix is of no form that matplotlib writes.
   """
-  path = path if path.suffix else path.with_suffix('.png')
   buffer = io.BytesIO()
   figure.savefig(buffer, format=path.suffix[1:], **options)
   files.write(path, buffer.getvalue())
 
 
 def _start_of_axis(lowest):
-  """Where an axis of bars starts whose lowest end is here, percent."""
+  """Returns where the axis starts, percent, for bars with this lowest end."""
   return 10 * int((lowest - 5) // 10) if lowest > 50 else 0
 
 
 def _with_outlined_whiskers(drawn):
-  """The bars, their whiskers, if any, with a white edge, seen on any hatch."""
+  """Gives whiskers a white edge, to be seen on any hatch."""
   for whisker in drawn.errorbar.get_children() if drawn.errorbar else ():
     whisker.set_path_effects([withStroke(linewidth=3, foreground='white')])
   return drawn
 
 
 def _line(axes, x, y, number, **options):
-  """Draws the line of a series, in its color and dash."""
+  """Draws the line of a series in its color and dash."""
   axes.plot(
     x,
     y,
@@ -241,8 +232,8 @@ def _line(axes, x, y, number, **options):
 
 
 def _legend(figure, drawn, **options):
-  """Names what is drawn, below it."""
-  # Matplotlib leaves out labels that begin with _, so they are put in after.
+  """Draws a legend below the figure."""
+  # Matplotlib leaves out labels that begin with _, so labels are set later.
   legend = figure.legend(
     drawn, ['name'] * len(drawn), loc='outside lower center', **options
   )
@@ -251,7 +242,7 @@ def _legend(figure, drawn, **options):
 
 
 def _range(lines):
-  """The range of the values after each line's first fifth, with a margin."""
+  """Returns the range of the values after each line's first fifth."""
   late = [
     value
     for points in lines

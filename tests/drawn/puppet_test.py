@@ -46,7 +46,7 @@ def test_paint_of_the_mirrored_puppet_is_mirrored(seed):
     canvas.image[:, ::-1].astype(float) - mirrored.image.astype(float)
   )
   assert difference.mean() < 1
-  # What was a part of the right arm is now one of the left.
+  # Parts of the right arm are now parts of the left arm.
   exchange = {'r ': 'l ', 'l ': 'r '}
   parts = np.vectorize(lambda part: exchange.get(part[:2], part[:2]) + part[2:])
   same = parts(_parts(canvas))[:, ::-1] == _parts(mirrored)

@@ -30,7 +30,7 @@ def test_draw_of_more_people_begins_with_the_same(drawn, tmp_path):
   _, persons = drawn
   fewer = json.loads(synthetic.draw(tmp_path, 10, seed=3).read_text())
   other = json.loads(synthetic.draw(tmp_path, 10, seed=4).read_text())
-  # The last image may hold fewer people than it would have.
+  # The last image may have fewer people.
   whole = [row for row in fewer if row['img_paths'] != fewer[-1]['img_paths']]
   assert whole and whole == persons[: len(whole)]
   assert other[0]['joint_self'] != persons[0]['joint_self']
@@ -138,7 +138,7 @@ def test_draw_refuses_too_few_people_and_negative_seeds(tmp_path, people, seed):
   assert not (tmp_path / 'new').exists()
 
 
-def test_draw_names_a_folder_that_cannot_be_written(tmp_path):
+def test_draw_names_a_folder_that_cannot_be_written_to(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(UserError, match='file.*: .*; mend'):
     synthetic.draw(tmp_path / 'file', 10, seed=0)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures('shallow')
 
 METRIC = pck.create_metric(SKELETON)
 SIZE = 64
-NUM_PEOPLE = 30  # no multiple of the batches below
+NUM_PEOPLE = 30  # not a multiple of the batches below
 
 
 def make_config(**settings) -> Config:
@@ -36,7 +36,7 @@ def make_config(**settings) -> Config:
 
 @pytest.fixture(scope='module')
 def crops() -> Crops:
-  """People whose crop says who it is: the gray of its left half is 8 x row.
+  """People whose crops tell their row: the gray of the left half is 8 x row.
 
   The right half is a little lighter, which tells a mirrored crop.
   """
@@ -203,7 +203,7 @@ def test_evaluator_with_resident_data_compiles_once(crops):
 
 
 def test_infer_with_flip_test_is_symmetric(crops):
-  # Mirroring the picture mirrors what the flip test answers, by its symmetry.
+  # By symmetry, mirroring the picture mirrors the result of the flip test.
   model, variables = network()
   image = np.random.default_rng(0).integers(
     0, 256, (2, SIZE, SIZE, 3), np.uint8
@@ -217,7 +217,7 @@ def test_infer_with_flip_test_is_symmetric(crops):
 
 
 @pytest.mark.parametrize('at_once', [1, 2, 4, 100])
-def test_infer_in_parts_answers_as_at_once(monkeypatch, at_once):
+def test_infer_in_parts_equals_infer_at_once(monkeypatch, at_once):
   model, variables = network()
   image = np.random.default_rng(0).integers(
     0, 256, (6, SIZE, SIZE, 3), np.uint8

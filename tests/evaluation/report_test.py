@@ -33,11 +33,11 @@ def test_evaluate_run_writes_numbers_and_pictures(
 
 
 @pytest.mark.parametrize('which', ['best', 'latest', '7', '10', '90'])
-def test_checkpoints_that_training_may_leave_can_be_asked_for(
+def test_checkpoints_that_training_may_write_are_accepted(
   which, prepared, tmp_path
 ):
   config = Config(data=Data(dir=str(prepared)), steps=10)
-  (tmp_path / 'checkpoints' / '90').mkdir(parents=True)  # of more steps
+  (tmp_path / 'checkpoints' / '90').mkdir(parents=True)  # a run of more steps
   settings = EVALUATION | {'which': which, 'output': tmp_path / 'new' / 'out'}
   report.check(tmp_path, config, **settings)
   assert list((tmp_path / 'new' / 'out').iterdir()) == []
@@ -53,7 +53,7 @@ def test_checkpoints_that_training_may_leave_can_be_asked_for(
     ({'output': 'file/out'}, 'file/out: Not a directory; mend that'),
   ],
 )
-def test_report_that_could_not_be_made_is_refused_before(
+def test_report_that_cannot_be_made_is_refused_before_training(
   change, complaint, prepared, tmp_path
 ):
   (tmp_path / 'file').write_text('')
@@ -65,10 +65,10 @@ def test_report_that_could_not_be_made_is_refused_before(
   assert [each.name for each in tmp_path.iterdir()] == ['file']
 
 
-def test_submission_that_could_not_be_made_is_refused_before(
+def test_submission_that_cannot_be_made_is_refused_before_training(
   prepared, tmp_path
 ):
-  # As of MPII's test people, whose joints nobody is told.
+  # Like MPII's test people, whose joints are not published.
   shutil.copytree(prepared / records.FOLDER, tmp_path / records.FOLDER)
   path = tmp_path / records.FOLDER / records.INDEX
   with np.load(path) as index:

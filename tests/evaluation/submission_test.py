@@ -38,8 +38,7 @@ def test_write_has_every_test_image(release, tmp_path):
   assert len(people) == 3
   joints = np.random.default_rng(0).uniform(0, 500, (3, 16, 2))
   path = tmp_path / 'pred_keypoints_mpii.mat'
-  # Of the single people, 1 and 3, only the first is predicted, and 2 who is
-  # not single.
+  # Persons 1 and 2 are predicted; 1 and 3 are single.
   counts = submission.write(path, release, people[:2], joints[:2])
   assert counts == {'annotated': 3, 'single': 2, 'scored': 1}
   pred = scipy.io.loadmat(path, simplify_cells=True)['pred']

@@ -8,7 +8,7 @@ from hg_jax.input import augmentation
 PORT = Augment()
 
 
-def test_epochs_show_everyone_once_in_other_orders():
+def test_epochs_show_everyone_once_in_different_orders():
   rows = augmentation.rows(7, seed=3, first=0, count=21).reshape(3, 7)
   for epoch in rows:
     assert sorted(epoch) == list(range(7))
@@ -16,7 +16,7 @@ def test_epochs_show_everyone_once_in_other_orders():
 
 
 @pytest.mark.parametrize('first, count', [(0, 1), (5, 4), (13, 20)])
-def test_example_depends_on_its_number_alone(first, count):
+def test_example_depends_only_on_its_number(first, count):
   part = slice(first, first + count)
   rows = augmentation.rows(7, seed=3, first=0, count=40)
   np.testing.assert_array_equal(
@@ -103,7 +103,7 @@ def test_colors_by_hand(change, expected):
 
 
 @pytest.mark.parametrize('augment', [PORT, Augment(rotation=60, scale=0.5)])
-def test_margin_is_the_farthest_that_changes_reach(augment):
+def test_margin_is_the_farthest_reach_of_the_changes(augment):
   side = 100.0
   changes = augmentation.sample(augment, seed=0, first=0, count=4000)
   image_to_crop = affine.image_to_crop(

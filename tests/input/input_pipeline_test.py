@@ -77,7 +77,7 @@ def dots(joint: int) -> Crops:
 
 
 @pytest.mark.parametrize('joint', [0, 6, 10, 14])
-def test_heatmap_peaks_where_the_picture_shows_it(joint):
+def test_heatmap_peaks_where_the_picture_shows_the_joint(joint):
   config = Config(
     batch_size=50,
     data=Data(image_size=128),

@@ -32,7 +32,7 @@ exact_warp = pytest.mark.skipif(
 
 @pytest.fixture(scope='module')
 def crops(mpii_data, tmp_path_factory) -> Crops:
-  """Real people, one of them smaller than the rest."""
+  """Real people, one of whom has a smaller crop than the rest."""
   data_dir = tmp_path_factory.mktemp('resident')
   everyone = mpii.load(mpii_data / 'annot' / 'mpii_annotations.json.gz')
   folder = mpii_data / 'images'
@@ -79,17 +79,17 @@ def difference(device, host) -> np.ndarray:
 
 
 @exact_warp
-def test_crops_made_on_the_device_are_opencvs_to_a_gray_level(crops, stored):
+def test_crops_made_on_the_device_equal_opencvs_to_a_gray_level(crops, stored):
   config = Config(batch_size=8, steps=4, augment=NO_COLOR)
   for device, host in both(crops, stored, config):
     error = difference(device, host)
     assert error.max() <= 1
-    # Roundings of a half that fall the other way.
+    # Halves may be rounded differently.
     assert (error > 0).mean() < 1e-3
 
 
 @exact_warp
-def test_colors_made_on_the_device_are_opencvs(crops, stored):
+def test_colors_made_on_the_device_equal_opencvs(crops, stored):
   config = Config(batch_size=8, steps=4)
   for device, host in both(crops, stored, config):
     error = difference(device, host)
@@ -98,7 +98,7 @@ def test_colors_made_on_the_device_are_opencvs(crops, stored):
     assert (error > 0).mean() < 1e-3
 
 
-def test_heatmaps_made_on_the_device_are_exactly_the_hosts(crops, stored):
+def test_heatmaps_made_on_the_device_equal_the_hosts(crops, stored):
   config = Config(batch_size=8, steps=4)
   for device, host in both(crops, stored, config):
     np.testing.assert_array_equal(device['heatmaps'], host['heatmaps'])
@@ -107,7 +107,7 @@ def test_heatmaps_made_on_the_device_are_exactly_the_hosts(crops, stored):
 
 
 @exact_warp
-def test_evaluation_inputs_are_the_same_both_ways(crops, stored):
+def test_evaluation_inputs_of_device_and_host_are_equal(crops, stored):
   config = Config()
   host = input_pipeline.evaluation_batches(crops, config, 8)
   device = resident.evaluation_batches(
@@ -120,7 +120,7 @@ def test_evaluation_inputs_are_the_same_both_ways(crops, stored):
       np.testing.assert_array_equal(batch[name], expected[name], name)
 
 
-def test_the_shares_of_the_processes_make_the_whole_batch(crops, stored):
+def test_the_parts_of_the_processes_make_the_whole_batch(crops, stored):
   config = Config(batch_size=8, steps=2)
   (whole,) = resident.train_recipes(crops, config, start=1)
   shares = [
@@ -136,7 +136,7 @@ def test_the_shares_of_the_processes_make_the_whole_batch(crops, stored):
     np.testing.assert_array_equal(np.concatenate(parts), array, name)
 
 
-def test_too_little_memory_is_refused_with_how_much_it_takes(crops):
+def test_too_little_memory_is_refused_with_the_memory_needed(crops):
   large = dataclasses.replace(crops, size=200_000)
   gigabytes = len(crops) * 200_000**2 * 3 / 1e9
   with pytest.raises(UserError, match=f'needs {gigabytes:.1f} GB') as refused:

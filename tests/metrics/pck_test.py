@@ -1,4 +1,4 @@
-"""Counting correct joints, and making percentages of the counts.
+"""Tests of counts of correct joints, and of percentages.
 
 Expected values are by hand, or from `slow_count`, which loops over people and
 joints with Python's own numbers.
@@ -304,9 +304,9 @@ def test_standard_error_of_one_person_is_none():
   assert errors == dict.fromkeys(METRIC.totals)
 
 
-def test_paired_standard_error_is_of_those_who_differ():
-  # Both miss the same 100 of 400; the second finds 4 more: the difference is
-  # a share of 0.01.
+def test_paired_standard_error_is_from_the_people_who_differ():
+  # Both miss the same 100 of 400 people, and the first misses 4 more: the
+  # difference is a share of 0.01.
   people = perfect_people(400)
   first, second = people[0].copy(), people[0].copy()
   first[:104] += 100
@@ -385,7 +385,7 @@ def test_metric_of_a_shift_by_the_radius(kind):
   assert totals.get('standard') == (100 if kind == 'pck_torso' else None)
 
 
-def test_metric_names_say_unit_and_threshold():
+def test_metric_names_have_unit_and_threshold():
   names = {}
   for kind in KINDS:
     metric = pck.create_metric(skeleton_of(kind))
@@ -397,7 +397,7 @@ def test_metric_names_say_unit_and_threshold():
   }
 
 
-def test_conventions_of_mpii_are_for_its_joints_alone():
+def test_conventions_of_mpii_are_only_for_its_joints():
   assert len(METRIC.totals) == 4
   other = pck.create_metric(skeleton_of('pckh'))
   assert list(other.totals) == ['all_joints', 'joint_mean']

@@ -154,7 +154,7 @@ def test_dark_decoding_equals_a_loop_with_scipys_filter(sigma):
   np.testing.assert_allclose(found, decode_by_loop(maps), atol=1e-4)
 
 
-def test_dark_decoding_stays_at_a_pixel_where_nothing_bends():
+def test_dark_decoding_of_a_flat_heatmap_is_the_middle_of_a_pixel():
   empty, _ = heatmaps.decode(np.zeros((8, 8, 1), np.float32), decoding='dark')
   np.testing.assert_array_equal(empty, [[0.5, 0.5]])
 

@@ -17,7 +17,7 @@ def size(tree):
 
 @pytest.fixture(scope='module')
 def variables():
-  """Drawn weights, and statistics that are not at their start either."""
+  """Random weights, and statistics that differ from their start too."""
   variables = hourglass.create_variables(MODEL, 0, 64)
   generator = np.random.default_rng(0)
   return variables | {
@@ -70,14 +70,12 @@ def test_every_stack_gives_heatmaps_at_a_quarter_of_the_size(heatmaps):
   assert heatmaps.dtype == np.float32
 
 
-def test_a_side_that_cannot_be_halved_is_refused_with_its_number(variables):
+def test_a_side_that_cannot_be_halved_is_refused(variables):
   with pytest.raises(ValueError, match='64 x 100 px; .* multiples of 64'):
     MODEL.apply(variables, np.zeros((1, 64, 100, 3)), train=False)
 
 
-def test_bytes_are_taken_as_fractions_of_255(
-  predict, variables, images, heatmaps
-):
+def test_bytes_are_divided_by_255(predict, variables, images, heatmaps):
   fractions = images.astype(np.float32) / 255
   np.testing.assert_allclose(
     predict(variables, fractions), heatmaps, rtol=0, atol=1e-5
@@ -98,7 +96,7 @@ def test_evaluation_does_not_depend_on_the_rest_of_the_batch(
 def test_the_first_stack_does_not_depend_on_the_second(
   variables, images, heatmaps
 ):
-  one = MODEL.clone(stacks=1)  # leaves the second's weights alone
+  one = MODEL.clone(stacks=1)  # does not use the second's weights
   alone = jax.jit(partial(one.apply, train=False))(variables, images)
   assert alone.shape == (4, 1, 16, 32, 3)
   np.testing.assert_allclose(alone[:, 0], heatmaps[:, 0], rtol=0, atol=1e-5)
@@ -110,7 +108,7 @@ def test_every_weight_and_pixel_matters_to_the_last_heatmap(variables, images):
   def gradients(inputs):
     params, image = inputs
     heatmaps = MODEL.apply(variables | {'params': params}, image, train=False)
-    # Where the paths from all over the image meet.
+    # Here paths from the whole image meet.
     return heatmaps[0, -1, 8, 16].sum()
 
   image = images[:1].astype(np.float32) / 255
@@ -136,9 +134,9 @@ def test_bfloat16_keeps_parameters_and_heatmaps_in_float32(
     jax.jit(partial(model.apply, train=False))(variables, images)
   )
   assert low.dtype == np.float32
-  # 8 bits, through some forty layers.
+  # 8 bits, through about forty layers.
   assert np.abs(low - heatmaps).max() < 0.1 * np.abs(heatmaps).max()
-  # They are not bfloat16 in disguise, whose neighbors would tie.
+  # They are not rounded to bfloat16, where neighbors would be equal.
   assert (low != low.astype(jnp.bfloat16)).mean() > 0.9
 
 
@@ -148,7 +146,7 @@ def train():
   return jax.jit(partial(MODEL.apply, train=True, mutable=['batch_stats']))
 
 
-def test_training_moves_the_statistics_by_a_tenth(train, variables, images):
+def test_training_updates_the_statistics_by_a_tenth(train, variables, images):
   heatmaps, updates = train(variables, images)
   old, new = variables['batch_stats'], updates['batch_stats']
   assert heatmaps.shape == (4, 2, 16, 32, 3)
@@ -176,7 +174,7 @@ def test_training_depends_on_the_rest_of_the_batch(train, variables, images):
 def test_synced_statistics_do_not_depend_on_the_number_of_devices(
   train, variables, images
 ):
-  # `vmap` with an axis name is a `pmap` on one device. One stack will do.
+  # `vmap` with an axis name is a `pmap` on one device. One stack is enough.
   def on_two_devices(axis_name):
     model = MODEL.clone(stacks=1, axis_name=axis_name)
     apply = partial(model.apply, train=True, mutable=['batch_stats'])
@@ -197,7 +195,7 @@ def test_synced_statistics_do_not_depend_on_the_number_of_devices(
   assert not np.allclose(on_two_devices(None)[0], expected[:, :1], atol=1e-2)
 
 
-def test_a_seed_gives_the_same_weights_and_another_seed_others():
+def test_equal_seeds_give_equal_weights_and_other_seeds_do_not():
   first, again, other = (
     hourglass.create_variables(MODEL, seed, 64) for seed in (0, 0, 1)
   )
@@ -206,7 +204,7 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others():
   assert not np.isclose(*kernels).any()
 
 
-def test_weights_are_drawn_as_the_module_itself_draws_them():
+def test_weights_have_the_distribution_of_the_modules_init():
   model = hourglass.StackedHourglass(1, joints=3)
   variables = hourglass.create_variables(model, 0, 64)
   own = jax.eval_shape(

@@ -13,7 +13,7 @@ def test_conv_7x7_pads_by_three_on_every_side():
   kernel = {'kernel': np.ones((7, 7, 1, 1)), 'bias': np.zeros(1)}
   x = np.ones((1, 8, 8, 1), np.float32)
   y = layers.Conv(1, 7, stride=2).apply({'params': kernel}, x)
-  # Of 0..7 the window about 0, 2, 4, 6 holds 0..3, 0..5, 1..7, 3..7.
+  # Of pixels 0..7 the windows at 0, 2, 4, 6 hold 0..3, 0..5, 1..7, 3..7.
   sides = np.array([4, 6, 7, 5])
   np.testing.assert_array_equal(y[0, :, :, 0], np.outer(sides, sides))
 
@@ -86,7 +86,7 @@ def test_winograd_is_the_convolution_in_float64(tiles):
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
-def test_winograd_in_float32_errs_by_a_hundred_thousandth(tiles):
+def test_winograd_in_float32_is_accurate_to_a_hundred_thousandth(tiles):
   with jax.enable_x64(True):
     expected = convolve_and_gradients(*tiles)
   ours = winograd_and_gradients(*(a.astype(np.float32) for a in tiles))
@@ -149,7 +149,7 @@ def test_batch_norm_equals_flax(train):
 
 
 @pytest.mark.parametrize('train', [True, False])
-def test_batch_norm_of_a_large_mean_errs_no_more_than_flax(train):
+def test_batch_norm_of_a_large_mean_is_as_accurate_as_flax(train):
   # x * a + c cancels where the mean is far above the deviation.
   x = np.random.default_rng(0).normal(300, 1, size=(4, 16, 16, 8))
   x32 = x.astype(np.float32)

@@ -27,7 +27,7 @@ BOTTOM = ('low2', 'low2', 'low2', 'low2')  # of an hourglass
 @pytest.fixture(scope='module')
 def torch():
   torch = pytest.importorskip('torch', reason='parity takes PyTorch')
-  # Its threads spin while they wait, which starves those of JAX.
+  # Its threads spin while they wait, which slows those of JAX.
   torch.set_num_threads(1)
   return torch
 
@@ -45,7 +45,7 @@ def full_precision():
 
 
 def random_network(port, torch, stacks, features):
-  """PORT's network with nothing left at a start value."""
+  """PORT's network, with every value different from its start."""
   generator = torch.manual_seed(stacks)
 
   def uniform(tensor, low, high):
@@ -54,7 +54,7 @@ def random_network(port, torch, stacks, features):
   network = port.PoseNet(stacks, features)
   for module in network.modules():
     if isinstance(module, torch.nn.BatchNorm2d):
-      uniform(module.weight, 0, 1)  # larger ones add up over eight stacks
+      uniform(module.weight, 0, 1)  # larger values grow over eight stacks
       uniform(module.bias, -0.5, 0.5)
       uniform(module.running_mean, -0.5, 0.5)
       uniform(module.running_var, 0.5, 1.5)
@@ -62,7 +62,7 @@ def random_network(port, torch, stacks, features):
 
 
 def to_numpy(network):
-  # Copies: PyTorch goes on to change its tensors in place.
+  # Copies, because PyTorch changes its tensors in place.
   return {
     name: value.detach().numpy().copy()
     for name, value in network.state_dict().items()
@@ -173,7 +173,7 @@ def test_gradients_equal_pytorchs(port, torch, gradients64):
     theirs = {
       name: parameter.grad.numpy()
       for name, parameter in network.named_parameters()
-      if parameter.grad is not None  # of a skip that is never taken
+      if parameter.grad is not None  # a skip that is never used
     }
     expected = convert.from_torch(to_numpy(network) | theirs)['params']
     gradients, (heatmaps, _) = gradients64(variables, *batch)

@@ -12,7 +12,7 @@ def network(joints: int, seed: int, stacks: int = 2):
   return model, hourglass.create_variables(model, seed, 64)
 
 
-def test_carry_over_gives_the_old_answers_for_the_old_joints(shallow):
+def test_carry_over_gives_the_old_heatmaps_for_the_old_joints(shallow):
   old_model, old = network(4, seed=0)
   model, fresh = network(5, seed=1)
   # The new joint's heatmap must not reach the second stack to compare there.
@@ -40,7 +40,7 @@ def test_carry_over_keeps_the_shapes_of_the_new_network():
 
 
 @pytest.mark.parametrize('stacks', [1, 4])
-def test_carry_over_to_other_stacks_answers_as_the_old_network(shallow, stacks):
+def test_carry_over_to_other_stacks_gives_the_old_heatmaps(shallow, stacks):
   old_model, old = network(4, seed=0)
   model, fresh = network(4, seed=1, stacks=stacks)
   variables = transfer.carry_over(old, fresh, range(4))
