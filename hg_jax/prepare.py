@@ -148,9 +148,8 @@ def prepare(
       skip_unreadable=skip_unreadable,
     )
     if photo_size:
-      everyone = squares.everyone(
-        annotations, found.splits, category=settings.get('category')
-      )
+      category = settings.get('category')
+      everyone = squares.everyone(annotations, found.splits, category=category)
       _write_photos(data_dir, splits, everyone, files, photo_size)
     lines = [*_report(splits, found.skeleton), *found.notes]
     report = '\n'.join([*lines, *missing, *unreadable])

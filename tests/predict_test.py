@@ -304,9 +304,9 @@ def test_detections_give_coco_results(tiny_predictor, tmp_path, category):
   ('content', 'complaint'),
   [
     (None, 'boxes.json cannot be read: No such file'),
-    ('{"photo.png": [[1, 2', 'boxes.json is not JSON'),
-    ('[[1, 2, 3, 4]]', 'boxes.json: detection 0 must have'),
-    ('{"photo.png": [1, 2, 3, 4]}', 'boxes.json: box 1 must be'),
+    ('{"photo.png": [[1, 2', 'boxes.json: it is not JSON'),
+    ('[[1, 2, 3, 4]]', r'boxes.json: \[0\]: expected an object'),
+    ('{"photo.png": [1, 2, 3, 4]}', 'boxes.json: .*expected a list'),
     ('{"photo.png": [[1, 2, NaN, 4]]}', 'boxes.json: box .* must be'),
     ('{"foto.png": [[1, 2, 3, 4]]}', 'boxes for foto.png, but no such file'),
   ],
@@ -342,16 +342,13 @@ def test_video_is_predicted_and_drawn_frame_by_frame(tiny_predictor, tmp_path):
 def test_video_box_follows_the_joints(tiny_predictor, tmp_path):
   video(tmp_path / 'clip.avi', frames=4)
   clip = [tmp_path / 'clip.avi']
-  lines, _ = attempt(
-    tiny_predictor, clip, tmp_path / 'a', draw='none', search=False
-  )
+  lines, _ = attempt(tiny_predictor, clip, tmp_path / 'a', draw='none')
   fixed, _ = attempt(
     tiny_predictor,
     clip,
     tmp_path / 'b',
     draw='none',
     track=False,
-    search=False,
   )
   assert fixed[3]['people'][0]['box'] == [0, 0, 80, 60]
   assert lines[0]['people'][0]['box'] == [0, 0, 80, 60]
@@ -365,22 +362,6 @@ def followed(line):
   joints = [list(j.values()) for j in line['people'][0]['joints'].values()]
   joints = np.array(joints)
   return tracking.box_around(joints[:, :2], joints[:, 2], 80, 60)
-
-
-def test_video_begins_with_a_search_and_searches_who_is_lost(
-  tiny_predictor, tmp_path
-):
-  video(tmp_path / 'clip.avi', frames=4)
-  clip = tmp_path / 'clip.avi'
-  lines, _ = attempt(tiny_predictor, [clip], tmp_path / 'a', draw='none')
-  with videos.Video(clip) as opened:
-    pictures = [picture for _, picture in opened]
-  searched = [tiny_predictor.search(picture) for picture in pictures]
-  assert lines[0]['people'][0]['box'] == pytest.approx(searched[0], abs=0.01)
-  for number in (1, 2, 3):
-    expected = followed(lines[number - 1]) or searched[number]
-    box = lines[number]['people'][0]['box']
-    assert box == pytest.approx(expected, abs=0.02)
 
 
 def test_tracks_of_a_file_keep_their_numbers(tiny_predictor, tmp_path):

@@ -72,7 +72,7 @@ def test_wheel_finds_its_configs_by_name(wheel, tmp_path, name):
   process = run(wheel, tmp_path, 'main', f'--config={name}', '--config.steps=0')
   assert process.returncode == 1
   assert process.stderr.splitlines() == [
-    'error: config.steps is 0; it must be at least 1.'
+    'error: config.steps is 0; it must be a whole number of at least 1.'
   ]
 
 

@@ -205,7 +205,7 @@ def read_boxes(
     return Boxes(everywhere=[Person(box_of(box))])
   if path is None:
     return Boxes()
-  data = typed_json.read(Path(path))
+  data = typed_json.read(Path(path), wait=True)
   is_mot = Path(path).suffix.lower() in ('.txt', '.csv')
   try:
     found = (_from_mot if is_mot else _from_json)(data, min_score)

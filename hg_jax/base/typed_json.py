@@ -26,16 +26,20 @@ _NAMES = {
 }
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, *, wait: bool = False) -> bytes:
   """Reads a JSON file as UTF-8.
 
   The file may be compressed by gzip, and in any of Unicode's encodings.
+
+  Args:
+    path: the file.
+    wait: for who writes, if it is a pipe; else it is empty.
 
   Raises:
     UserError: the system does not give the file, or it is damaged.
   """
   try:
-    with files.open_to_read(path) as file:
+    with path.open('rb') if wait else files.open_to_read(path) as file:
       data = file.read()
   except OSError as error:
     raise cannot_be_read(path, error) from error

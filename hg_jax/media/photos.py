@@ -30,6 +30,8 @@ def as_rgb(image: Photo) -> np.ndarray:  # u8[height, width, 3] RGB
     picture = np.asarray(image)
   except (TypeError, ValueError):  # from uneven lists and other libraries
     picture = np.array(None)
+  if picture.dtype.kind in 'uf':  # of any order of bytes
+    picture = picture.astype(picture.dtype.newbyteorder('='), copy=False)
   if not picture.ndim:
     raise ValueError(
       f'The image is of type {type(image).__name__}; it must be a path, an '

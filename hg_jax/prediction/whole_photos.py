@@ -88,7 +88,35 @@ def evaluate(
   crops = datasets.read_for(config, split, predictor.skeleton)
   data_dir = datasets.folders(config)[0]
   found = _find(predictor, crops, data_dir, split)
-  people, metric = crops.people, pck.create_metric(crops.skeleton)
+  metric = pck.create_metric(crops.skeleton)
+  summary = {
+    'commit': results_lib.commit(),
+    'split': split,
+    'finder': finder,
+    'flip_test': config.evaluate.flip_test,
+    **_summarize(found, crops, metric),
+  }
+  path = coco_truth.file_of(data_dir, split, metric)
+  if path is not None:
+    summary |= {'oks': _average_precision(path, found, predictor)}
+  print(f'\n{workdir}, whole photos\n{tables.table(metric, summary)}')
+  print(
+    'Missed {missed_people} of {people} labeled people; {false_people_a_photo} '
+    'false people a photo. Squares of all people: {box_recall} % found, '
+    '{box_precision} % of the found right.\n'.format(**summary)
+  )
+  output.mkdir(parents=True, exist_ok=True)
+  files.write(
+    output / 'whole_photos.json', json.dumps(summary, indent=2) + '\n'
+  )
+  print(f'Wrote {output / "whole_photos.json"}')
+
+
+def _summarize(
+  found: Found, crops: Crops, metric: pck.Metric
+) -> dict[str, Any]:
+  """Returns all numbers, as JSON has them."""
+  people = crops.people
   counts = pck.count(
     found.joints,
     people.joints,
@@ -98,38 +126,18 @@ def evaluate(
     thresholds=metric.thresholds,
   )
   correct = metric.correct(found.joints, people.joints, people.reference)
-  missed = np.isnan(found.joints).any(axis=(1, 2))
-  summary = {
-    'commit': results_lib.commit(),
-    'split': split,
-    'finder': finder,
-    'flip_test': config.evaluate.flip_test,
+  return {
     'people': len(people),
     'photos': found.photos,
-    'missed_people': int(missed.sum()),
-    'false_people_a_photo': round(found.false / found.photos, 4),
-    'box_recall': round(100 * float(found.counts.recall()[0]), 2),
-    'box_precision': round(100 * float(found.counts.precision()[0]), 2),
+    'missed_people': int(np.isnan(found.joints).any(axis=(1, 2)).sum()),
+    'false_people_a_photo': round(found.false / found.photos, 2),
+    'box_recall': round(100 * float(found.counts.recall()[0]), 1),
+    'box_precision': round(100 * float(found.counts.precision()[0]), 1),
     **metric.summarize(counts),
     'standard_error': pck.standard_errors(
       metric.influences(correct, people.scored())
     ),
   }
-  path = coco_truth.file_of(data_dir, split, metric)
-  if path is not None:
-    summary |= {'oks': _average_precision(path, found, predictor)}
-  print(f'\n{workdir}, whole photos\n{tables.table(metric, summary)}')
-  print(
-    f'Missed {missed.sum()} of {len(people)} labeled people; '
-    f'{found.false / found.photos:.2f} false people a photo. Squares of all '
-    f'people: {summary["box_recall"]:.1f} % found, '
-    f'{summary["box_precision"]:.1f} % of the found right.\n'
-  )
-  output.mkdir(parents=True, exist_ok=True)
-  files.write(
-    output / 'whole_photos.json', json.dumps(summary, indent=2) + '\n'
-  )
-  print(f'Wrote {output / "whole_photos.json"}')
 
 
 def _find(

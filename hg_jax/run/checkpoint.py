@@ -60,7 +60,10 @@ _ignore_aftermath()
 
 
 def _main_score(scores: dict[str, float]) -> float:
-  return next(scores[name] for name in _METRICS if name in scores)
+  for name in _METRICS:
+    if name in scores:
+      return scores[name]
+  raise KeyError(_METRICS[0])
 
 
 class Checkpoints:

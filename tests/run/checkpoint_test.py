@@ -287,11 +287,11 @@ def test_save_adds_scores_without_deleting(workdir):
   weights = workdir / 'checkpoints' / '10' / 'state'
   before = snapshot(weights)
   checkpoints = checkpoint.Checkpoints(workdir, writable=True)
-  checkpoints.save(state(10), {checkpoint.METRIC: 50.0})
+  checkpoints.save(state(10), {'all_joints': 50.0})
   assert checkpoints.evaluated(10) and not checkpoints.evaluated(20)
   assert checkpoints.best() == 10
   for step in (30, 40):
-    checkpoints.save(state(step), {checkpoint.METRIC: 40.0})
+    checkpoints.save(state(step), {'all_joints': 40.0})
   checkpoints.close()
   assert snapshot(weights) == before
   checkpoints = checkpoint.Checkpoints(workdir)
