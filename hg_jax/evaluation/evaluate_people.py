@@ -25,7 +25,7 @@ from hg_jax.run import processes
 
 MOST = 32  # people of a look
 # Of two found squares that overlap by more, the less sure one is left out.
-SAME = 0.5
+SAME = 0.65
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

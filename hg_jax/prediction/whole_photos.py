@@ -98,7 +98,9 @@ def evaluate(
   }
   path = coco_truth.file_of(data_dir, split, metric)
   if path is not None:
-    summary |= {'oks': _average_precision(path, found, predictor)}
+    oks_numbers, sigmas = _average_precision(path, found, predictor)
+    summary |= {'oks': oks_numbers}
+    metric = dataclasses.replace(metric, sigmas=sigmas)
   print(f'\n{workdir}, whole photos\n{tables.table(metric, summary)}')
   print(
     'Missed {missed_people} of {people} labeled people; {false_people_a_photo} '
@@ -193,8 +195,8 @@ def _squares(of_people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _average_precision(
   path: Path, found: Found, predictor: Predictor
-) -> dict[str, float | None]:
-  """Returns COCO's numbers over the joints that both skeletons have."""
+) -> tuple[dict[str, float | None], tuple[float, ...]]:
+  """Returns COCO's numbers over the joints of both skeletons, and sigmas."""
   file = forms.read_coco(path)
   _, theirs = forms.read_everyone(path, file)
   pairs = [
@@ -225,13 +227,15 @@ def _average_precision(
         }
       )
   metric = pck.create_metric(theirs)
-  return oks.average_precision(
+  sigmas = tuple(metric.sigmas[joint] for joint in its)
+  numbers = oks.average_precision(
     truth,
     found_people,
     category=category,
-    sigmas=[metric.sigmas[joint] for joint in its],
+    sigmas=sigmas,
     images={ids[name] for name in found.by_photo},
   )
+  return numbers, sigmas
 
 
 def _with_joints(
